@@ -1,0 +1,25 @@
+// What a service handler sees of its caller: no transport, no status numbers, no protobuf runtime.
+
+/** One call in progress. */
+export interface Call {
+  /** Lower-case metadata (header) names to their first value. */
+  readonly metadata: ReadonlyMap<string, string>;
+  /** True once the client went away or the deadline passed. */
+  readonly isCancelled: boolean;
+  /** Runs once when the call is cancelled; at once when it already is. */
+  onCancel(fn: () => void): void;
+}
+
+/** A handler may answer at once (no promise) or later. It fails by throwing or rejecting with an ApiError. */
+export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
+
+/** The transport pulls the next message only when the client has room for it: that is the backpressure. */
+export type ServerStreamHandler<Request, Response> = (
+  request: Request,
+  call: Call,
+) => AsyncIterable<Response>;
+
+export type BidiHandler<Request, Response> = (
+  requests: AsyncIterable<Request>,
+  call: Call,
+) => AsyncIterable<Response>;

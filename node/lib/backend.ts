@@ -1,0 +1,82 @@
+// The store's port towards the state machines: named buckets of byte keys and byte values.
+// Two halves: `Backend`, what mvcc, lease, auth and membership read and write, always at its latest state; and
+// `Engine`, what a storage adapter (LMDB, memory) provides below it. The overlay (mvcc/overlay.ts) turns the
+// second into the first.
+
+/** etcd's buckets, in etcd's spelling, then our own indexes, which are outside hashes and snapshots. */
+export const etcdBuckets = [
+  "key",
+  "meta",
+  "lease",
+  "alarm",
+  "auth",
+  "authUsers",
+  "authRoles",
+  "cluster",
+  "members",
+  "members_removed",
+] as const;
+export const ownBuckets = ["index", "index_chunks", "lease_keys"] as const;
+export const buckets = [...etcdBuckets, ...ownBuckets] as const;
+
+export type Bucket = (typeof buckets)[number];
+
+/** Keys in [start, end), ascending unless `reverse`. No `end` means up to the last key. */
+export interface KeyRange {
+  readonly start: Uint8Array;
+  readonly end?: Uint8Array;
+  readonly reverse?: boolean;
+}
+
+/**
+ * A position in a bucket. Starts before the first record. Valid only until control returns to the event loop
+ * and only as long as nothing is written; long work seeks again in every slice.
+ */
+export interface Cursor {
+  /** Moves to the next record of the range; false at its end. */
+  next(): boolean;
+  /** The current record; both may be kept by the caller and must not be changed. */
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  close(): void;
+}
+
+export interface BackendReader {
+  /** The stored value, or undefined. It may be kept by the caller and must not be changed. */
+  get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined;
+  cursor(bucket: Bucket, range: KeyRange): Cursor;
+}
+
+/** Writes are visible to reads at once and become durable with a later flush. Keys and values are kept, not copied. */
+export interface Backend extends BackendReader {
+  put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void;
+  delete(bucket: Bucket, key: Uint8Array): void;
+}
+
+export interface EngineOperation {
+  readonly bucket: Bucket;
+  readonly key: Uint8Array;
+  /** Undefined deletes the key. */
+  readonly value: Uint8Array | undefined;
+}
+
+export interface EngineSize {
+  /** Bytes of the store's file, less what an empty store of this kind takes. */
+  readonly sizeBytes: number;
+  /** Bytes of that holding data. */
+  readonly sizeInUseBytes: number;
+}
+
+/** A storage adapter. Reads see the newest finished flush. */
+export interface Engine extends BackendReader {
+  /**
+   * Applies every operation as one fully synced transaction, or none. At most one flush is under way.
+   * `done` runs after it is durable and visible to reads; it never runs when the engine failed: the
+   * adapter then reports a FatalError through its own `onFatal`.
+   * Operations come grouped by bucket and in key order within a bucket, each key once.
+   */
+  flush(operations: Iterable<EngineOperation>, done: () => void): void;
+  size(): EngineSize;
+  /** Waits for a flush that is under way, then closes. `done` runs when the files are closed. */
+  close(done: () => void): void;
+}
