@@ -1,0 +1,135 @@
+// Programs the tests need and that have to be built: etcd, etcdctl and others, from pinned Go modules.
+// They live outside the checkout, in a folder named after everything that decides their bytes, so that fresh
+// clones share one build. Two builders at once do double work but never harm: each builds into a temporary
+// folder and renames it into place, and whoever comes second discards its own.
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { must } from "../../node/lib/assert.ts";
+
+interface Family {
+  /** Packages to build; a program is called like the last part of its path, major version left out. */
+  readonly packages: readonly string[];
+  /** Programs whose package has another name than the tool. */
+  readonly renames: Readonly<Record<string, string>>;
+  readonly tools: readonly string[];
+}
+
+const families: Readonly<Record<string, Family>> = {
+  etcd: {
+    packages: ["go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3"],
+    renames: { server: "etcd" },
+    tools: ["etcd", "etcdctl", "etcdutl"],
+  },
+  "etcd-tools": {
+    packages: [
+      "go.etcd.io/etcd/v3/tools/benchmark",
+      "go.etcd.io/etcd/v3/tools/etcd-dump-db",
+      "go.etcd.io/etcd/v3/tools/etcd-dump-logs",
+    ],
+    renames: {},
+    tools: ["benchmark", "etcd-dump-db", "etcd-dump-logs"],
+  },
+};
+
+export const familyNames: readonly string[] = Object.keys(families);
+
+/** Where built programs are kept; `XDG_CACHE_HOME` moves it. */
+export const toolCache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "etcdlike-tools");
+
+const building = new Map<string, Promise<string>>();
+
+/** The path of a tool that is known to exist, built first if it does not. */
+export async function toolPath(tool: string): Promise<string> {
+  const entry = Object.entries(families).find(([, family]) => family.tools.includes(tool));
+  const [name] = must(entry, "a tool belongs to a family", { tool });
+  return join(await buildFamily(name), tool);
+}
+
+/** Builds a family unless its key is already there. Returns the folder of its programs. */
+export function buildFamily(name: string): Promise<string> {
+  const under = building.get(name) ?? build(name);
+  building.set(name, under);
+  return under;
+}
+
+async function build(name: string): Promise<string> {
+  const family = must(families[name], "the family exists", { name, known: familyNames });
+  const source = join(import.meta.dirname, "go", name);
+  const target = join(toolCache, `${name}-${await familyKey(source, family)}`);
+  if (await exists(join(target, "complete"))) return target;
+
+  await requireGo(name);
+  await mkdir(toolCache, { recursive: true });
+  const folder = await mkdtemp(join(toolCache, `.building-${name}-`));
+  try {
+    await run("nice", ["go", "build", "-trimpath", "-o", `${folder}/`, ...family.packages], source);
+    for (const [from, to] of Object.entries(family.renames))
+      await rename(join(folder, from), join(folder, to));
+    await writeFile(join(folder, "complete"), "");
+    await rename(folder, target);
+  } catch (error) {
+    // A rename onto a folder that is not empty fails: another builder was faster, and its result is as good.
+    if (!(await exists(join(target, "complete")))) throw error;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  return target;
+}
+
+async function familyKey(source: string, family: Family): Promise<string> {
+  const hash = createHash("sha256");
+  for (const file of ["go.mod", "go.sum", "tools.go"]) hash.update(await readFile(join(source, file)));
+  hash.update(JSON.stringify([family, process.platform, process.arch]));
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function requireGo(family: string): Promise<void> {
+  const output = await capture("go", ["version"]).catch((cause: unknown) => {
+    throw new Error(
+      `building the tool family "${family}" needs Go 1.26 or newer on PATH: https://go.dev/dl, ` +
+        "or Debian's golang-go from backports",
+      { cause },
+    );
+  });
+  const version = /go(\d+)\.(\d+)/.exec(output);
+  const [major, minor] = [Number(version?.[1]), Number(version?.[2])];
+  if (major > 1 || minor >= 26) return;
+  throw new Error(`building the tool family "${family}" needs Go 1.26 or newer; found ${output.trim()}`);
+}
+
+function capture(command: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve(output);
+      else reject(new Error(`${command} ${args.join(" ")} exited with ${code}`));
+    });
+  });
+}
+
+function run(command: string, args: readonly string[], cwd: string): Promise<void> {
+  const env = { ...process.env, CGO_ENABLED: "0", GOFLAGS: "-mod=mod -buildvcs=false" };
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, env, stdio: ["ignore", "inherit", "inherit"] });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${command} ${args.join(" ")} in ${cwd} exited with ${code}`));
+    });
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
