@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Bucket, buckets, type EngineOperation, type KeyRange } from "../lib/backend.ts";
+import { utf8 } from "../lib/bytes.ts";
+import { SeededRandom } from "../lib/random.ts";
+import { sortKeyOf } from "../lib/sorted-map.ts";
+import { MemoryEngine } from "../storage/memory/engine.ts";
+import { Overlay } from "./overlay.ts";
+
+function open(): { overlay: Overlay; engine: MemoryEngine; finishing: (() => void)[] } {
+  const finishing: (() => void)[] = [];
+  const engine = new MemoryEngine({ complete: (finish) => finishing.push(finish) });
+  return { overlay: new Overlay(engine), engine, finishing };
+}
+
+function recordsOf(overlay: Overlay, bucket: Bucket, range: KeyRange): [string, string][] {
+  const cursor = overlay.cursor(bucket, range);
+  const records: [string, string][] = [];
+  while (cursor.next()) {
+    // Read twice: getters must not move anything.
+    assert.equal(cursor.key, cursor.key);
+    records.push([sortKeyOf(cursor.key), sortKeyOf(cursor.value)]);
+  }
+  assert.equal(cursor.next(), false);
+  cursor.close();
+  return records;
+}
+
+function randomKey(random: SeededRandom): Uint8Array {
+  const alphabet = [0x00, 0x61, 0x80, 0xff];
+  return Uint8Array.from({ length: random.below(3) + 1 }, () => alphabet[random.below(4)] as number);
+}
+
+test("with flushes and completions at random points, reads are those of a plain map", () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const random = new SeededRandom(seed);
+    const { overlay, finishing } = open();
+    const model = new Map<string, Uint8Array>();
+    let flushes = 0;
+    for (let step = 0; step < 800; step++) {
+      const key = randomKey(random);
+      const sortKey = sortKeyOf(key);
+      const action = random.below(20);
+      if (action < 9) {
+        const value = utf8(`${step}`);
+        overlay.put("key", key, value);
+        model.set(sortKey, value);
+      } else if (action < 16) {
+        overlay.delete("key", key);
+        model.delete(sortKey);
+      } else if (action === 16 && !overlay.isFlushing) {
+        overlay.flush(() => flushes++);
+      } else if (action === 17) {
+        finishing.shift()?.();
+      }
+      const probe = randomKey(random);
+      assert.deepEqual(overlay.get("key", probe), model.get(sortKeyOf(probe)));
+      if (step % 10 !== 0) continue;
+      const start = sortKeyOf(randomKey(random));
+      const end = random.below(3) === 0 ? undefined : sortKeyOf(randomKey(random));
+      const expected = [...model]
+        .filter(([k]) => k >= start && (end === undefined || k < end))
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([k, value]): [string, string] => [k, sortKeyOf(value)]);
+      const range = {
+        start: Buffer.from(start, "latin1"),
+        ...(end === undefined ? {} : { end: Buffer.from(end, "latin1") }),
+      };
+      assert.deepEqual(recordsOf(overlay, "key", range), expected);
+      assert.deepEqual(recordsOf(overlay, "key", { ...range, reverse: true }), expected.reverse());
+    }
+    assert.ok(flushes > 3, `seed ${seed} flushed ${flushes} times`);
+  }
+});
+
+test("a delete hides what the flushing layer and the engine hold", () => {
+  const { overlay, finishing } = open();
+  overlay.put("key", utf8("a"), utf8("engine"));
+  overlay.put("key", utf8("b"), utf8("engine"));
+  overlay.flush(() => {});
+  finishing.shift()?.();
+  overlay.put("key", utf8("c"), utf8("flushing"));
+  overlay.delete("key", utf8("a"));
+  overlay.flush(() => {});
+  overlay.delete("key", utf8("b"));
+  overlay.delete("key", utf8("c"));
+  for (const key of ["a", "b", "c"]) assert.equal(overlay.get("key", utf8(key)), undefined);
+  assert.deepEqual(recordsOf(overlay, "key", { start: utf8("") }), []);
+  overlay.put("key", utf8("b"), utf8("active"));
+  assert.deepEqual(recordsOf(overlay, "key", { start: utf8("") }), [["b", "active"]]);
+});
+
+test("the engine gets each key once, grouped by bucket, in key order, with its newest value", () => {
+  const { overlay, engine } = open();
+  const submitted: EngineOperation[] = [];
+  const flush = engine.flush.bind(engine);
+  engine.flush = (operations, done) => {
+    submitted.push(...operations);
+    flush(submitted, done);
+  };
+  overlay.put("meta", utf8("m"), utf8("1"));
+  overlay.put("key", utf8("b"), utf8("1"));
+  overlay.delete("key", utf8("a"));
+  overlay.put("key", utf8("b"), utf8("2"));
+  overlay.delete("meta", utf8("x"));
+  overlay.put("meta", utf8("x"), utf8("back"));
+  overlay.flush(() => {});
+  assert.deepEqual(submitted, [
+    { bucket: "key", key: utf8("a"), value: undefined },
+    { bucket: "key", key: utf8("b"), value: utf8("2") },
+    { bucket: "meta", key: utf8("m"), value: utf8("1") },
+    { bucket: "meta", key: utf8("x"), value: utf8("back") },
+  ]);
+});
+
+test("writes during a flush belong to the next one", () => {
+  const { overlay, engine, finishing } = open();
+  const done: string[] = [];
+  overlay.put("key", utf8("a"), utf8("1"));
+  overlay.flush(() => done.push("first"));
+  overlay.put("key", utf8("b"), utf8("2"));
+  assert.deepEqual([overlay.isFlushing, overlay.activeOperations], [true, 1]);
+  finishing.shift()?.();
+  assert.deepEqual([done, overlay.isFlushing], [["first"], false]);
+  assert.equal(engine.get("key", utf8("b")), undefined);
+  assert.deepEqual(overlay.get("key", utf8("b")), utf8("2"));
+  overlay.flush(() => done.push("second"));
+  finishing.shift()?.();
+  assert.deepEqual(engine.get("key", utf8("b")), utf8("2"));
+  assert.equal(overlay.activeOperations, 0);
+});
+
+test("an engine that finishes at once leaves no flush under way", () => {
+  const overlay = new Overlay(new MemoryEngine());
+  overlay.put("key", utf8("a"), utf8("1"));
+  let isDone = false;
+  overlay.flush(() => {
+    isDone = !overlay.isFlushing;
+  });
+  assert.equal(isDone, true);
+  assert.deepEqual(overlay.get("key", utf8("a")), utf8("1"));
+});
+
+test("a second flush while one is under way is a bug", () => {
+  const { overlay } = open();
+  overlay.flush(() => {});
+  assert.throws(() => overlay.flush(() => {}), { name: "AssertionFailure" });
+});
+
+test("bytes and operations count distinct keys and their newest values", () => {
+  const { overlay, finishing } = open();
+  assert.deepEqual([overlay.activeBytes, overlay.activeOperations], [0, 0]);
+  overlay.put("key", utf8("abc"), new Uint8Array(100));
+  const one = overlay.activeBytes;
+  assert.ok(one >= 103);
+  overlay.put("key", utf8("abc"), new Uint8Array(40));
+  assert.equal(overlay.activeBytes, one - 60);
+  overlay.delete("key", utf8("abc"));
+  assert.equal(overlay.activeBytes, one - 100);
+  assert.equal(overlay.activeOperations, 1);
+  overlay.flush(() => {});
+  assert.deepEqual([overlay.activeBytes, overlay.flushingBytes], [0, one - 100]);
+  finishing.shift()?.();
+  assert.equal(overlay.flushingBytes, 0);
+});
+
+test("buckets do not see each other's keys", () => {
+  const { overlay } = open();
+  for (const bucket of buckets) overlay.put(bucket, utf8("k"), utf8(bucket));
+  for (const bucket of buckets) assert.deepEqual(overlay.get(bucket, utf8("k")), utf8(bucket));
+});

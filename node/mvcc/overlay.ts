@@ -1,0 +1,200 @@
+// The write buffer over a storage engine: applied changes are visible here at once and reach the engine in whole
+// flushes. Up to three layers answer a read, the newer one first: active, flushing, engine. It decides nothing
+// about when to flush; it counts, and the driver decides. Pure and synchronous. Tested against a plain map with
+// flushes at random points.
+
+import { assert } from "../lib/assert.ts";
+import {
+  type Backend,
+  type Bucket,
+  buckets,
+  type Cursor,
+  type Engine,
+  type EngineOperation,
+  type KeyRange,
+} from "../lib/backend.ts";
+import { compareBytes } from "../lib/bytes.ts";
+import { type SortedCursor, SortedMap, sortKeyOf } from "../lib/sorted-map.ts";
+
+/** Null marks a key that was deleted: it hides the layers below. */
+type LayerValue = Uint8Array | null;
+
+/** What an operation costs in memory besides its bytes, roughly: sort key, array slots, object headers. */
+const operationOverheadBytes = 128;
+
+export class Overlay implements Backend {
+  readonly #engine: Engine;
+  #active = new Layer();
+  #flushing: Layer | undefined;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** Bytes that the active layer holds, bookkeeping included. */
+  get activeBytes(): number {
+    return this.#active.bytes;
+  }
+
+  /** Distinct keys that were put or deleted since the last flush began. */
+  get activeOperations(): number {
+    return this.#active.operations;
+  }
+
+  get flushingBytes(): number {
+    return this.#flushing?.bytes ?? 0;
+  }
+
+  get isFlushing(): boolean {
+    return this.#flushing !== undefined;
+  }
+
+  get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
+    const active = this.#active.records(bucket);
+    const flushing = this.#flushing?.records(bucket);
+    if (active.size > 0 || (flushing !== undefined && flushing.size > 0)) {
+      const sortKey = sortKeyOf(key);
+      let found = active.get(sortKey);
+      if (found === undefined) found = flushing?.get(sortKey);
+      if (found !== undefined) return found ?? undefined;
+    }
+    return this.#engine.get(bucket, key);
+  }
+
+  cursor(bucket: Bucket, range: KeyRange): Cursor {
+    const lower = this.#engine.cursor(bucket, range);
+    return layered(this.#active, bucket, range, layered(this.#flushing, bucket, range, lower));
+  }
+
+  put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void {
+    this.#active.set(bucket, key, value);
+  }
+
+  delete(bucket: Bucket, key: Uint8Array): void {
+    this.#active.set(bucket, key, null);
+  }
+
+  /**
+   * Hands everything written so far to the engine as one flush; later writes go to a new layer. `done` runs when
+   * it is durable. Not while another flush is under way.
+   */
+  flush(done: () => void): void {
+    assert(this.#flushing === undefined, "one flush at a time");
+    const layer = this.#active;
+    this.#flushing = layer;
+    this.#active = new Layer();
+    this.#engine.flush(layer.all(), () => {
+      assert(this.#flushing === layer, "the flush that finished is the one under way");
+      // The engine's reads have seen the flush since just before this call, so no read falls between the two.
+      this.#flushing = undefined;
+      done();
+    });
+  }
+}
+
+/** One generation of changes: the newest value of every key changed. */
+class Layer {
+  readonly #maps = new Map<Bucket, SortedMap<LayerValue>>(buckets.map((bucket) => [bucket, new SortedMap()]));
+  #bytes = 0;
+  #operations = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get operations(): number {
+    return this.#operations;
+  }
+
+  records(bucket: Bucket): SortedMap<LayerValue> {
+    const map = this.#maps.get(bucket);
+    assert(map !== undefined, "the bucket is known", { bucket });
+    return map;
+  }
+
+  set(bucket: Bucket, key: Uint8Array, value: LayerValue): void {
+    const before = this.records(bucket).set(sortKeyOf(key), key, value);
+    if (before === undefined) {
+      this.#operations++;
+      this.#bytes += operationOverheadBytes + key.length;
+    } else {
+      this.#bytes -= before?.length ?? 0;
+    }
+    this.#bytes += value?.length ?? 0;
+  }
+
+  /** Every change, grouped by bucket, in key order. */
+  *all(): Generator<EngineOperation> {
+    for (const [bucket, map] of this.#maps) {
+      const cursor = map.cursor({ start: "", end: undefined, reverse: false });
+      while (cursor.next()) yield { bucket, key: cursor.key, value: cursor.value ?? undefined };
+    }
+  }
+}
+
+/** The lower cursor as seen through a layer; the lower one itself when the layer has nothing in the range. */
+function layered(layer: Layer | undefined, bucket: Bucket, range: KeyRange, lower: Cursor): Cursor {
+  const records = layer?.records(bucket);
+  if (records === undefined || records.size === 0) return lower;
+  const upper = records.cursor({
+    start: sortKeyOf(range.start),
+    end: range.end === undefined ? undefined : sortKeyOf(range.end),
+    reverse: range.reverse ?? false,
+  });
+  return upper.next() ? new LayeredCursor(upper, lower, range.reverse ?? false) : lower;
+}
+
+/** Merges two cursors of one range and direction; at equal keys the upper one wins, and its null hides the key. */
+class LayeredCursor implements Cursor {
+  readonly #upper: SortedCursor<LayerValue>;
+  readonly #lower: Cursor;
+  readonly #direction: 1 | -1;
+  /** Whether each side stands on a record not yet passed. */
+  #hasUpper = true;
+  #hasLower: boolean;
+  #isOnUpper = false;
+  #isStarted = false;
+
+  /** The upper cursor stands on its first record, the lower one before its first. */
+  constructor(upper: SortedCursor<LayerValue>, lower: Cursor, reverse: boolean) {
+    this.#upper = upper;
+    this.#lower = lower;
+    this.#direction = reverse ? -1 : 1;
+    this.#hasLower = lower.next();
+  }
+
+  next(): boolean {
+    if (this.#isStarted) this.#pass();
+    this.#isStarted = true;
+    while (this.#hasUpper) {
+      const order = this.#hasLower ? this.#direction * compareBytes(this.#upper.key, this.#lower.key) : -1;
+      this.#isOnUpper = order <= 0;
+      if (order > 0) return true;
+      if (order === 0) this.#hasLower = this.#lower.next();
+      if (this.#upper.value !== null) return true;
+      this.#hasUpper = this.#upper.next();
+    }
+    this.#isOnUpper = false;
+    return this.#hasLower;
+  }
+
+  get key(): Uint8Array {
+    return this.#isOnUpper ? this.#upper.key : this.#lower.key;
+  }
+
+  get value(): Uint8Array {
+    if (!this.#isOnUpper) return this.#lower.value;
+    const value = this.#upper.value;
+    assert(value !== null, "a cursor never stands on a deleted key");
+    return value;
+  }
+
+  close(): void {
+    this.#lower.close();
+  }
+
+  #pass(): void {
+    if (this.#isOnUpper) this.#hasUpper = this.#upper.next();
+    else if (this.#hasLower) this.#hasLower = this.#lower.next();
+  }
+}

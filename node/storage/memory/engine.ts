@@ -1,0 +1,156 @@
+// A storage engine in memory: for tests, throw-away members and the simulator. It knows nothing of disks; whoever
+// makes it decides when a flush is finished, and can take what would be left after a crash at any moment.
+
+import { assert } from "../../lib/assert.ts";
+import {
+  type Bucket,
+  buckets,
+  type Cursor,
+  type Engine,
+  type EngineOperation,
+  type EngineSize,
+  type KeyRange,
+} from "../../lib/backend.ts";
+import { SortedMap, sortKeyOf } from "../../lib/sorted-map.ts";
+
+/** What is durable: the state after some flush. Later flushes of the engine it came from leave it alone. */
+export interface MemoryImage {
+  readonly records: ReadonlyMap<Bucket, SortedMap<Uint8Array>>;
+  readonly size: EngineSize;
+}
+
+export interface MemoryEngineOptions {
+  /** Where to start; empty by default. */
+  readonly image?: MemoryImage;
+  /** Receives the function that finishes a flush or a close, to call it once. By default it is called at once. */
+  readonly complete?: (finish: () => void) => void;
+}
+
+export class MemoryEngine implements Engine {
+  #records = new Map<Bucket, SortedMap<Uint8Array>>();
+  #sizeBytes = 0;
+  #sizeInUseBytes = 0;
+  readonly #complete: (finish: () => void) => void;
+  #underWay: readonly EngineOperation[] | undefined;
+  #onIdle: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(options: MemoryEngineOptions = {}) {
+    this.#complete = options.complete ?? ((finish) => finish());
+    for (const bucket of buckets) {
+      this.#records.set(bucket, options.image?.records.get(bucket)?.snapshot() ?? new SortedMap());
+    }
+    this.#sizeBytes = options.image?.size.sizeBytes ?? 0;
+    this.#sizeInUseBytes = options.image?.size.sizeInUseBytes ?? 0;
+  }
+
+  get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
+    return this.#map(bucket).get(sortKeyOf(key));
+  }
+
+  cursor(bucket: Bucket, range: KeyRange): Cursor {
+    return new MemoryCursor(this.#map(bucket), range);
+  }
+
+  flush(operations: Iterable<EngineOperation>, done: () => void): void {
+    assert(!this.#isClosed, "the engine is open");
+    assert(this.#underWay === undefined, "one flush at a time");
+    const batch = [...operations];
+    assertOrder(batch);
+    this.#underWay = batch;
+    this.#complete(() => {
+      assert(this.#underWay === batch, "a flush finishes once");
+      this.#apply(batch);
+      this.#underWay = undefined;
+      done();
+      this.#onIdle?.();
+    });
+  }
+
+  /** High-water mark and present sum of key and value bytes: like a file, `sizeBytes` does not shrink. */
+  size(): EngineSize {
+    return { sizeBytes: this.#sizeBytes, sizeInUseBytes: this.#sizeInUseBytes };
+  }
+
+  close(done: () => void): void {
+    assert(!this.#isClosed, "the engine is closed once");
+    this.#isClosed = true;
+    if (this.#underWay === undefined) this.#complete(done);
+    else this.#onIdle = done;
+  }
+
+  /** What a crash now leaves when the flush under way, if any, did not reach the disk. */
+  image(): MemoryImage {
+    const records = new Map<Bucket, SortedMap<Uint8Array>>();
+    for (const [bucket, map] of this.#records) records.set(bucket, map.snapshot());
+    return { records, size: this.size() };
+  }
+
+  /** What a crash now leaves when the flush under way reached the disk and only its completion was lost. */
+  imageWithFlushUnderWay(): MemoryImage {
+    if (this.#underWay === undefined) return this.image();
+    const copy = new MemoryEngine({ image: this.image() });
+    copy.#apply(this.#underWay);
+    return copy.image();
+  }
+
+  #apply(batch: readonly EngineOperation[]): void {
+    for (const { bucket, key, value } of batch) {
+      const map = this.#map(bucket);
+      const sortKey = sortKeyOf(key);
+      const before = value === undefined ? map.delete(sortKey) : map.set(sortKey, key, value);
+      if (before !== undefined) this.#sizeInUseBytes -= key.length + before.length;
+      if (value !== undefined) this.#sizeInUseBytes += key.length + value.length;
+    }
+    this.#sizeBytes = Math.max(this.#sizeBytes, this.#sizeInUseBytes);
+  }
+
+  #map(bucket: Bucket): SortedMap<Uint8Array> {
+    const map = this.#records.get(bucket);
+    assert(map !== undefined, "the bucket is known", { bucket });
+    return map;
+  }
+}
+
+class MemoryCursor implements Cursor {
+  readonly #cursor: ReturnType<SortedMap<Uint8Array>["cursor"]>;
+
+  constructor(map: SortedMap<Uint8Array>, range: KeyRange) {
+    this.#cursor = map.cursor({
+      start: sortKeyOf(range.start),
+      end: range.end === undefined ? undefined : sortKeyOf(range.end),
+      reverse: range.reverse ?? false,
+    });
+  }
+
+  next(): boolean {
+    return this.#cursor.next();
+  }
+
+  get key(): Uint8Array {
+    return this.#cursor.key;
+  }
+
+  get value(): Uint8Array {
+    return this.#cursor.value;
+  }
+
+  close(): void {}
+}
+
+/** The engine port's rule, held here so that every test of a caller checks it. */
+function assertOrder(batch: readonly EngineOperation[]): void {
+  const finished = new Set<Bucket>();
+  let previous: EngineOperation | undefined;
+  for (const operation of batch) {
+    if (previous !== undefined && previous.bucket === operation.bucket) {
+      assert(sortKeyOf(previous.key) < sortKeyOf(operation.key), "keys ascend within a bucket");
+    } else {
+      if (previous !== undefined) finished.add(previous.bucket);
+      assert(!finished.has(operation.bucket), "operations are grouped by bucket", {
+        bucket: operation.bucket,
+      });
+    }
+    previous = operation;
+  }
+}
