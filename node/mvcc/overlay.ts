@@ -3,7 +3,7 @@
 // about when to flush; it counts, and the driver decides. Pure and synchronous. Tested against a plain map with
 // flushes at random points.
 
-import { assert } from "../lib/assert.ts";
+import { assert, must } from "../lib/assert.ts";
 import {
   type Backend,
   type Bucket,
@@ -26,6 +26,8 @@ export class Overlay implements Backend {
   readonly #engine: Engine;
   #active = new Layer();
   #flushing: Layer | undefined;
+  /** The flushing layer was handed to the engine. */
+  #isSubmitted = false;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -74,19 +76,27 @@ export class Overlay implements Backend {
     this.#active.set(bucket, key, null);
   }
 
+  /** Closes the active layer: the next flush is what was written up to here. At most one layer is cut and not flushed. */
+  cut(): void {
+    assert(this.#flushing === undefined, "one flush at a time");
+    this.#flushing = this.#active;
+    this.#active = new Layer();
+  }
+
   /**
-   * Hands everything written so far to the engine as one flush; later writes go to a new layer. `done` runs when
-   * it is durable. Not while another flush is under way.
+   * Hands the layer that was cut to the engine, or everything written so far when none was. Later writes go to a
+   * new layer. `done` runs when the flush is durable. Not while another flush is under way.
    */
   flush(done: () => void): void {
-    assert(this.#flushing === undefined, "one flush at a time");
-    const layer = this.#active;
-    this.#flushing = layer;
-    this.#active = new Layer();
+    assert(!this.#isSubmitted, "one flush at a time");
+    if (this.#flushing === undefined) this.cut();
+    const layer = must(this.#flushing, "a layer was cut");
+    this.#isSubmitted = true;
     this.#engine.flush(layer.all(), () => {
       assert(this.#flushing === layer, "the flush that finished is the one under way");
       // The engine's reads have seen the flush since just before this call, so no read falls between the two.
       this.#flushing = undefined;
+      this.#isSubmitted = false;
       done();
     });
   }
