@@ -18,6 +18,15 @@ import * as election from "../../proto/gen/v3electionpb/v3election_pb.ts";
 import * as lock from "../../proto/gen/v3lockpb/v3lock_pb.ts";
 import type { Codec } from "./codec.ts";
 import { codecOf, entryNestingLevelsMax } from "./codec.ts";
+import { decodeKeyValue, encodeKeyValue } from "./hot-kv.ts";
+import { decodePutRequest, decodeRangeRequest, encodePutRequest } from "./hot-requests.ts";
+import {
+  encodeEvent,
+  encodePutResponse,
+  encodeRangeResponse,
+  encodeRangeStreamResponse,
+  encodeWatchResponse,
+} from "./hot-responses.ts";
 import type { Outgoing, Plain } from "./plain.ts";
 
 type MessageOf<S> = S extends { readonly kind: "message" }
@@ -46,7 +55,8 @@ export type Codecs = CodecsOf<typeof rpc> &
   CodecsOf<typeof health> &
   Omit<CodecsOf<typeof membership>, "Member">;
 
-export const codecs: Codecs = {
+/** Generic throughout; the yardstick of the hot codecs. */
+export const genericCodecs: Codecs = {
   ...compile(membership),
   ...compile(rpc),
   ...compile(kv),
@@ -57,6 +67,19 @@ export const codecs: Codecs = {
   ...compile(election),
   ...compile(health),
   InternalRaftRequest: codecOf(internal.InternalRaftRequestSchema, { levelsMax: entryNestingLevelsMax }),
+};
+
+/** The codec of every message: generic, or by hand where that pays. */
+export const codecs: Codecs = {
+  ...genericCodecs,
+  Event: { ...genericCodecs.Event, encode: encodeEvent },
+  KeyValue: { ...genericCodecs.KeyValue, encode: encodeKeyValue, decode: decodeKeyValue },
+  PutRequest: { ...genericCodecs.PutRequest, encode: encodePutRequest, decode: decodePutRequest },
+  PutResponse: { ...genericCodecs.PutResponse, encode: encodePutResponse },
+  RangeRequest: { ...genericCodecs.RangeRequest, decode: decodeRangeRequest },
+  RangeResponse: { ...genericCodecs.RangeResponse, encode: encodeRangeResponse },
+  RangeStreamResponse: { ...genericCodecs.RangeStreamResponse, encode: encodeRangeStreamResponse },
+  WatchResponse: { ...genericCodecs.WatchResponse, encode: encodeWatchResponse },
 };
 
 function compile<Module extends object>(module: Module): CodecsOf<Module> {

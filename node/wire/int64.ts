@@ -90,7 +90,7 @@ export function writeVarint(target: Uint8Array, offset: number, low: number, hig
 
 /** Writes a safe integer as a varint and returns the offset after it. */
 export function writeNumber(target: Uint8Array, offset: number, value: number): number {
-  if (value >= 0 && value < 0x80) {
+  if ((value & 0x7f) === value) {
     target[offset] = value;
     return offset + 1;
   }

@@ -26,13 +26,11 @@ import {
   readEntry,
   readHardState,
   readMessage,
-  readNested,
   readSnapshot,
   readSnapshotMetadata,
-  skipBeyond,
 } from "./raft-read.ts";
 import * as write from "./raft-write.ts";
-import { Reader } from "./reader.ts";
+import { Reader, readNested, skipBeyond } from "./reader.ts";
 
 export interface SizedCodec<T> {
   /** Exact length of the encoding. */

@@ -23,6 +23,7 @@ import type {
 import { confChangeTypes, messageTypes } from "./raft.ts";
 import { confChangeTransitions, entryTypes } from "./raft-write.ts";
 import type { Reader } from "./reader.ts";
+import { readNested, skipBeyond } from "./reader.ts";
 
 /** Responses hold no further responses. */
 const messageLevelsMax = 4;
@@ -301,22 +302,6 @@ function readConfChangeSingle(reader: Reader): ConfChangeSingle {
     }
   }
   return { type, nodeId };
-}
-
-/** Reads a sub-message: `read` sees its bytes as the whole input. */
-export function readNested<T>(reader: Reader, read: (reader: Reader) => T): T {
-  const length = reader.length();
-  const outerEnd = reader.end;
-  reader.end = reader.position + length;
-  const value = read(reader);
-  reader.end = outerEnd;
-  return value;
-}
-
-/** Skips an unknown field. A number up to `knownMax` comes here only with the wrong wire type. */
-export function skipBeyond(reader: Reader, tag: number, knownMax: number): void {
-  if (tag >>> 3 <= knownMax) throw new WireError(reader.position, `the wire type of field ${tag >>> 3}`);
-  reader.skip(tag);
 }
 
 function named<T extends string>(reader: Reader, names: readonly T[], what: string): T {

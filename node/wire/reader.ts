@@ -107,6 +107,7 @@ export class Reader {
     return this.bytes.subarray(start, start + length);
   }
 
+  /** Go keeps any bytes in a string; here they must be UTF-8, since nothing else survives a string of ours. */
   text(): string {
     const start = this.position;
     const view = this.view();
@@ -193,4 +194,20 @@ export class Reader {
     }
     throw new WireError(start, "a varint of at most 10 bytes");
   }
+}
+
+/** Reads a sub-message: `read` sees its bytes as the whole input. */
+export function readNested<T>(reader: Reader, read: (reader: Reader) => T): T {
+  const length = reader.length();
+  const outerEnd = reader.end;
+  reader.end = reader.position + length;
+  const value = read(reader);
+  reader.end = outerEnd;
+  return value;
+}
+
+/** Skips an unknown field. A number up to `knownMax` comes here only with the wrong wire type. */
+export function skipBeyond(reader: Reader, tag: number, knownMax: number): void {
+  if (tag >>> 3 <= knownMax) throw new WireError(reader.position, `the wire type of field ${tag >>> 3}`);
+  reader.skip(tag);
 }

@@ -6,8 +6,9 @@ import * as rpc from "../../proto/gen/etcdserverpb/rpc_pb.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import { Election } from "../../proto/gen/v3electionpb/v3election_pb.ts";
 import { Lock } from "../../proto/gen/v3lockpb/v3lock_pb.ts";
+import { must } from "../lib/assert.ts";
 import type { Codec } from "./codec.ts";
-import { codecOf } from "./codec.ts";
+import { codecs } from "./codecs.ts";
 import type { Outgoing, Plain } from "./plain.ts";
 
 export type MethodKind = "unary" | "serverStream" | "clientStream" | "bidi";
@@ -77,6 +78,8 @@ function methodsOf<Service extends { readonly kind: "service" }>(service: Servic
   return Object.fromEntries(entries) as MethodsOf<Service>;
 }
 
+/** No two messages of the services share a name. */
 function codecFor(message: DescMessage): Codec<unknown, never> {
-  return codecOf(message as unknown as GenMessage<Message>) as unknown as Codec<unknown, never>;
+  const byName = codecs as unknown as Readonly<Record<string, Codec<unknown, never>>>;
+  return must(byName[message.name], "every message of a service has a codec", { message: message.typeName });
 }

@@ -35,7 +35,7 @@ export class Writer {
   }
 
   number(value: number): void {
-    if (value >= 0 && value < 0x80) {
+    if ((value & 0x7f) === value) {
       this.#reserve(1);
       this.#buffer[this.#start] = value;
       return;

@@ -1,0 +1,180 @@
+// The answers of the hot calls by hand: sizes first, then one write into a buffer of exactly that size.
+// Stored key values and encoded events are spliced in as they are. Same bytes as the generic codec.
+
+import { utf8 } from "../lib/bytes.ts";
+import type { NodeId } from "../lib/ids.ts";
+import {
+  bytesFieldSizeUnlessEmpty,
+  numberFieldSizeUnlessZero,
+  sizedFieldSize,
+  varintTag,
+  writeBytesField,
+  writeBytesFieldUnlessEmpty,
+  writeFieldStart,
+  writeNumberFieldUnlessZero,
+} from "./fields.ts";
+import { keyValueSize, writeKeyValue } from "./hot-kv.ts";
+import { bigintSize, writeBigint } from "./int64.ts";
+import type {
+  KeyValue,
+  OutgoingEvent,
+  OutgoingPutResponse,
+  OutgoingRangeResponse,
+  OutgoingRangeStreamResponse,
+  OutgoingWatchResponse,
+  ResponseHeader,
+} from "./rpc.ts";
+
+type Spliced<T> = T | Uint8Array;
+/** Outgoing headers are plain; only their type allows bytes. */
+type Header = Spliced<ResponseHeader> | undefined;
+
+export function encodePutResponse(response: OutgoingPutResponse): Uint8Array {
+  const { header, prevKv } = response;
+  const prevSize = prevKv === undefined ? 0 : sizedFieldSize(kvSize(prevKv));
+  const target = new Uint8Array(headerFieldSize(header) + prevSize);
+  const at = writeHeaderField(target, 0, header);
+  if (prevKv !== undefined) writeKvField(target, at, 2, prevKv);
+  return target;
+}
+
+export function encodeRangeResponse(response: OutgoingRangeResponse): Uint8Array {
+  const target = new Uint8Array(rangeResponseSize(response));
+  writeRangeResponse(target, 0, response);
+  return target;
+}
+
+export function encodeRangeStreamResponse(response: OutgoingRangeStreamResponse): Uint8Array {
+  const part = response.rangeResponse;
+  if (part === undefined) return new Uint8Array(0);
+  const size = part instanceof Uint8Array ? part.length : rangeResponseSize(part);
+  const target = new Uint8Array(sizedFieldSize(size));
+  const at = writeFieldStart(target, 0, 1, size);
+  if (part instanceof Uint8Array) target.set(part, at);
+  else writeRangeResponse(target, at, part);
+  return target;
+}
+
+/** An event is encoded once and its bytes shared by every watcher that gets it. */
+export function encodeEvent(event: OutgoingEvent): Uint8Array {
+  const target = new Uint8Array(eventSize(event));
+  writeEvent(target, 0, event);
+  return target;
+}
+
+export function encodeWatchResponse(response: OutgoingWatchResponse): Uint8Array {
+  const reason = utf8(response.cancelReason);
+  let size =
+    headerFieldSize(response.header) +
+    idFieldSize(response.watchId) +
+    (response.created ? 2 : 0) +
+    (response.canceled ? 2 : 0) +
+    numberFieldSizeUnlessZero(response.compactRevision) +
+    bytesFieldSizeUnlessEmpty(reason) +
+    (response.fragment ? 2 : 0);
+  for (const event of response.events) {
+    size += sizedFieldSize(event instanceof Uint8Array ? event.length : eventSize(event));
+  }
+  const target = new Uint8Array(size);
+  let at = writeHeaderField(target, 0, response.header);
+  at = writeIdField(target, at, 2, response.watchId);
+  at = writeNumberFieldUnlessZero(target, at, 3, response.created ? 1 : 0);
+  at = writeNumberFieldUnlessZero(target, at, 4, response.canceled ? 1 : 0);
+  at = writeNumberFieldUnlessZero(target, at, 5, response.compactRevision);
+  at = writeBytesFieldUnlessEmpty(target, at, 6, reason);
+  at = writeNumberFieldUnlessZero(target, at, 7, response.fragment ? 1 : 0);
+  for (const event of response.events) {
+    if (event instanceof Uint8Array) at = writeBytesField(target, at, 11, event);
+    else at = writeEvent(target, writeFieldStart(target, at, 11, eventSize(event)), event);
+  }
+  return target;
+}
+
+function rangeResponseSize(response: OutgoingRangeResponse): number {
+  let size =
+    headerFieldSize(response.header) + (response.more ? 2 : 0) + numberFieldSizeUnlessZero(response.count);
+  for (const kv of response.kvs) size += sizedFieldSize(kvSize(kv));
+  return size;
+}
+
+function writeRangeResponse(target: Uint8Array, offset: number, response: OutgoingRangeResponse): number {
+  let at = writeHeaderField(target, offset, response.header);
+  for (const kv of response.kvs) at = writeKvField(target, at, 2, kv);
+  at = writeNumberFieldUnlessZero(target, at, 3, response.more ? 1 : 0);
+  return writeNumberFieldUnlessZero(target, at, 4, response.count);
+}
+
+function eventSize(event: OutgoingEvent): number {
+  const { type, kv, prevKv } = event;
+  return (
+    numberFieldSizeUnlessZero(type) +
+    (kv === undefined ? 0 : sizedFieldSize(kvSize(kv))) +
+    (prevKv === undefined ? 0 : sizedFieldSize(kvSize(prevKv)))
+  );
+}
+
+function writeEvent(target: Uint8Array, offset: number, event: OutgoingEvent): number {
+  let at = writeNumberFieldUnlessZero(target, offset, 1, event.type);
+  if (event.kv !== undefined) at = writeKvField(target, at, 2, event.kv);
+  return event.prevKv === undefined ? at : writeKvField(target, at, 3, event.prevKv);
+}
+
+function kvSize(kv: Spliced<KeyValue>): number {
+  return kv instanceof Uint8Array ? kv.length : keyValueSize(kv);
+}
+
+function writeKvField(target: Uint8Array, offset: number, field: number, kv: Spliced<KeyValue>): number {
+  if (kv instanceof Uint8Array) return writeBytesField(target, offset, field, kv);
+  return writeKeyValue(target, writeFieldStart(target, offset, field, keyValueSize(kv)), kv);
+}
+
+function headerFieldSize(header: Header): number {
+  return header === undefined ? 0 : sizedFieldSize(headerSize(header));
+}
+
+function headerSize(header: Spliced<ResponseHeader>): number {
+  if (header instanceof Uint8Array) return header.length;
+  return (
+    idsOf(header).length +
+    numberFieldSizeUnlessZero(header.revision) +
+    numberFieldSizeUnlessZero(header.raftTerm)
+  );
+}
+
+function writeHeaderField(target: Uint8Array, offset: number, header: Header): number {
+  if (header === undefined) return offset;
+  if (header instanceof Uint8Array) return writeBytesField(target, offset, 1, header);
+  const at = writeFieldStart(target, offset, 1, headerSize(header));
+  const ids = idsOf(header);
+  target.set(ids, at);
+  const afterRevision = writeNumberFieldUnlessZero(target, at + ids.length, 3, header.revision);
+  return writeNumberFieldUnlessZero(target, afterRevision, 4, header.raftTerm);
+}
+
+// Every header of a member carries the same two ids, so their encoding is kept from one header to the next.
+let lastClusterId = 0n;
+let lastMemberId = 0n as NodeId;
+let lastIds = new Uint8Array(0);
+
+/** The first two fields of a header, encoded. */
+function idsOf(header: ResponseHeader): Uint8Array {
+  const { clusterId, memberId } = header;
+  if (clusterId !== lastClusterId || memberId !== lastMemberId) {
+    const ids = new Uint8Array(idFieldSize(clusterId) + idFieldSize(memberId));
+    writeIdField(ids, writeIdField(ids, 0, 1, clusterId), 2, memberId);
+    lastIds = ids;
+    lastClusterId = clusterId;
+    lastMemberId = memberId;
+  }
+  return lastIds;
+}
+
+function idFieldSize(id: bigint): number {
+  return id === 0n ? 0 : 1 + bigintSize(id);
+}
+
+function writeIdField(target: Uint8Array, offset: number, field: number, id: bigint): number {
+  if (id === 0n) return offset;
+  target[offset] = varintTag(field);
+  return writeBigint(target, offset + 1, id);
+}
