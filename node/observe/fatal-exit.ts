@@ -1,0 +1,72 @@
+// The end of the process. A fatal end leaves one JSON line on stderr and in the termination log, where a
+// supervisor reads why, and its own exit code.
+
+import { existsSync, writeFileSync, writeSync } from "node:fs";
+import { exitCodes, FatalError } from "../lib/fatal.ts";
+import { timestamp } from "./logger.ts";
+
+/** Where Kubernetes reads a container's last words. */
+export const defaultTerminationLog = "/dev/termination-log";
+
+/** The exit code of an end that has no reason of its own: a bug, or an error nobody expected. */
+const unexpectedExitCode = 1;
+
+export interface LastWords {
+  readonly exitCode: number;
+  /** JSON without a line end. */
+  readonly line: string;
+}
+
+export function lastWords(error: unknown, at: Date): LastWords {
+  const isFatal = error instanceof FatalError;
+  const exitCode = isFatal ? exitCodes[error.reason] : unexpectedExitCode;
+  const line = JSON.stringify({
+    level: "fatal",
+    ts: timestamp(at),
+    caller: "observe/fatal-exit.ts",
+    msg: error instanceof Error ? error.message : String(error),
+    ...(isFatal ? { reason: error.reason } : {}),
+    "exit-code": exitCode,
+    ...(isFatal ? error.details : {}),
+    ...(isFatal || !(error instanceof Error) ? {} : { stack: error.stack }),
+  });
+  return { exitCode, line };
+}
+
+export interface FatalExitOptions {
+  /** Undefined: the default path where it exists. */
+  readonly terminationLog: string | undefined;
+}
+
+/** Writes the last words and ends the process at once. Whoever calls has nothing left to save. */
+export function exitWith(error: unknown, { terminationLog }: FatalExitOptions): never {
+  const { exitCode, line } = lastWords(error, new Date());
+  writeToStderr(line);
+  const path = terminationLog ?? (existsSync(defaultTerminationLog) ? defaultTerminationLog : undefined);
+  if (path !== undefined) {
+    try {
+      writeFileSync(path, `${line}\n`);
+    } catch (writeError) {
+      writeToStderr(`cannot write ${path}: ${String(writeError)}`);
+    }
+  }
+  process.exit(exitCode);
+}
+
+/** Errors that reached nobody end the process the same way. */
+export function installFatalExit(options: FatalExitOptions): void {
+  process.on("uncaughtException", (error) => exitWith(error, options));
+  process.on("unhandledRejection", (reason) => exitWith(reason, options));
+}
+
+function writeToStderr(line: string): void {
+  const bytes = Buffer.from(`${line}\n`);
+  for (let written = 0; written < bytes.length; ) {
+    try {
+      written += writeSync(2, bytes, written);
+    } catch (error) {
+      // A full pipe empties in a moment; a closed one never does, and then nobody reads the line anyway.
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return;
+    }
+  }
+}
