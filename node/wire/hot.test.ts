@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { emptyBytes, utf8 } from "../lib/bytes.ts";
+import { leaseId, nodeId } from "../lib/ids.ts";
+import type { Random } from "../lib/random.ts";
+import { SeededRandom } from "../lib/random.ts";
+import { codecs, genericCodecs } from "./codecs.ts";
+import { encodeKeyValue, KeyValueScan, withoutValue } from "./hot-kv.ts";
+import { encodePutEntry } from "./hot-requests.ts";
+import { encodeEvent, encodeRangeResponse, encodeWatchResponse } from "./hot-responses.ts";
+import type { Event, KeyValue, PutRequest, ResponseHeader } from "./rpc.ts";
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+
+function drawBytes(random: Random): Uint8Array {
+  return Uint8Array.from({ length: random.below(4) * random.below(80) }, () => random.below(256));
+}
+
+function drawCount(random: Random): number {
+  return random.below(3) === 0 ? 0 : random.bits32() * 2 ** random.below(20);
+}
+
+function drawId(random: Random): bigint {
+  return random.below(3) === 0 ? 0n : (BigInt(random.bits32()) << 32n) | BigInt(random.bits32());
+}
+
+function drawKeyValue(random: Random): KeyValue {
+  return {
+    key: drawBytes(random),
+    createRevision: drawCount(random),
+    modRevision: drawCount(random),
+    version: drawCount(random),
+    value: drawBytes(random),
+    lease: leaseId(BigInt.asIntN(64, drawId(random))),
+  };
+}
+
+function drawHeader(random: Random): ResponseHeader {
+  return {
+    clusterId: drawId(random),
+    memberId: nodeId(drawId(random)),
+    revision: drawCount(random),
+    raftTerm: drawCount(random),
+  };
+}
+
+function drawEvent(random: Random): Event {
+  return {
+    type: random.below(2),
+    kv: random.below(4) === 0 ? undefined : drawKeyValue(random),
+    prevKv: random.below(2) === 0 ? undefined : drawKeyValue(random),
+  };
+}
+
+function drawList<T>(random: Random, draw: (random: Random) => T): T[] {
+  return Array.from({ length: random.below(5) }, () => draw(random));
+}
+
+function rounds(seed: number, body: (random: Random) => void): void {
+  const random = new SeededRandom(seed);
+  for (let round = 0; round < 300; round++) body(random);
+}
+
+test("a key value has the bytes of the generic codec, and a scan finds its fields", () => {
+  rounds(1, (random) => {
+    const kv = drawKeyValue(random);
+    const bytes = encodeKeyValue(kv);
+    assert.equal(hex(bytes), hex(genericCodecs.KeyValue.encode(kv)));
+    const { key, createRevision, modRevision, version, value, lease } = new KeyValueScan(bytes);
+    assert.deepEqual({ key, createRevision, modRevision, version, value, lease }, kv);
+  });
+});
+
+test("a scan copies nothing", () => {
+  const bytes = encodeKeyValue(codecs.KeyValue.create({ key: utf8("key"), value: utf8("value") }));
+  const scan = new KeyValueScan(bytes);
+  assert.equal(scan.key.buffer, bytes.buffer);
+  assert.equal(scan.value.buffer, bytes.buffer);
+  assert.deepEqual(bytes.subarray(scan.valueStart, scan.valueEnd), utf8("value"));
+});
+
+test("dropping the value keeps every other field", () => {
+  rounds(2, (random) => {
+    const kv = drawKeyValue(random);
+    const bare = genericCodecs.KeyValue.encode({ ...kv, value: emptyBytes });
+    assert.equal(hex(withoutValue(encodeKeyValue(kv))), hex(bare));
+  });
+});
+
+test("a range spliced from stored bytes equals one encoded from values", () => {
+  rounds(3, (random) => {
+    const kvs = drawList(random, drawKeyValue);
+    const header = random.below(8) === 0 ? undefined : drawHeader(random);
+    const response = { header, kvs, more: random.below(2) === 1, count: drawCount(random) };
+    const expected = hex(genericCodecs.RangeResponse.encode(response));
+    const stored = { ...response, kvs: kvs.map(encodeKeyValue) };
+    assert.equal(hex(encodeRangeResponse(response)), expected);
+    assert.equal(hex(encodeRangeResponse(stored)), expected);
+    const part = hex(genericCodecs.RangeStreamResponse.encode({ rangeResponse: response }));
+    assert.equal(hex(codecs.RangeStreamResponse.encode({ rangeResponse: stored })), part);
+    assert.equal(
+      hex(codecs.RangeStreamResponse.encode({ rangeResponse: encodeRangeResponse(stored) })),
+      part,
+    );
+  });
+});
+
+test("a watch response spliced from events encoded once equals one encoded from values", () => {
+  rounds(4, (random) => {
+    const events = drawList(random, drawEvent);
+    const response = {
+      header: drawHeader(random),
+      watchId: BigInt.asIntN(64, drawId(random)),
+      created: random.below(2) === 1,
+      canceled: random.below(2) === 1,
+      compactRevision: drawCount(random),
+      cancelReason: ["", "etcdserver: mvcc", "grün"][random.below(3)] as string,
+      fragment: random.below(2) === 1,
+      events,
+    };
+    const expected = hex(genericCodecs.WatchResponse.encode(response));
+    assert.equal(hex(encodeWatchResponse(response)), expected);
+    assert.equal(hex(encodeWatchResponse({ ...response, events: events.map(encodeEvent) })), expected);
+  });
+});
+
+test("an event spliced from stored bytes equals one encoded from values", () => {
+  rounds(5, (random) => {
+    const event = drawEvent(random);
+    const spliced = {
+      type: event.type,
+      kv: event.kv === undefined ? undefined : encodeKeyValue(event.kv),
+      prevKv: event.prevKv === undefined ? undefined : encodeKeyValue(event.prevKv),
+    };
+    assert.equal(hex(encodeEvent(spliced)), hex(genericCodecs.Event.encode(event)));
+  });
+});
+
+test("a put's answer has the bytes of the generic codec", () => {
+  rounds(6, (random) => {
+    const prevKv = random.below(2) === 0 ? undefined : drawKeyValue(random);
+    const response = { header: drawHeader(random), prevKv };
+    const expected = hex(genericCodecs.PutResponse.encode(response));
+    assert.equal(hex(codecs.PutResponse.encode(response)), expected);
+    const header = genericCodecs.ResponseHeader.encode(response.header);
+    const stored = prevKv === undefined ? undefined : encodeKeyValue(prevKv);
+    assert.equal(hex(codecs.PutResponse.encode({ header, prevKv: stored })), expected);
+  });
+});
+
+test("a put's log entry has the bytes of the generic codec", () => {
+  rounds(7, (random) => {
+    const put: PutRequest = {
+      key: drawBytes(random),
+      value: drawBytes(random),
+      lease: leaseId(BigInt.asIntN(64, drawId(random))),
+      prevKv: random.below(2) === 1,
+      ignoreValue: random.below(2) === 1,
+      ignoreLease: random.below(2) === 1,
+    };
+    const header = { ID: drawId(random), username: "user".repeat(random.below(60)), authRevision: 3 };
+    const expected = genericCodecs.InternalRaftRequest.encode(
+      genericCodecs.InternalRaftRequest.create({ header, put }),
+    );
+    assert.equal(hex(encodePutEntry(genericCodecs.RequestHeader.encode(header), put)), hex(expected));
+    assert.equal(hex(codecs.PutRequest.encode(put)), hex(genericCodecs.PutRequest.encode(put)));
+  });
+});
