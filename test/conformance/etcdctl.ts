@@ -1,0 +1,1 @@
+export async function runEtcdctl(_k: unknown, _r: unknown): Promise<void> {}
