@@ -5,6 +5,7 @@ import type { LeaseId } from "../lib/ids.ts";
 import { noLease } from "../lib/ids.ts";
 import {
   bytesFieldSizeUnlessEmpty,
+  bytesTag,
   numberFieldSizeUnlessZero,
   varintTag,
   writeBytesFieldUnlessEmpty,
@@ -137,10 +138,20 @@ export class KeyValueScan {
   }
 }
 
-/** The encoded key value without its value, for answers that carry keys only. */
+/** The encoded key value without its value, for answers that carry keys only. Throws WireError. */
 export function withoutValue(bytes: Uint8Array): Uint8Array {
-  const kv = decodeKeyValue(bytes);
-  return kv.value.length === 0 ? bytes : encodeKeyValue({ ...kv, value: emptyBytes });
+  const reader = new Reader(bytes);
+  while (reader.position < reader.end) {
+    const start = reader.position;
+    const tag = reader.tag();
+    reader.skip(tag);
+    if (tag !== bytesTag(5)) continue;
+    const shortened = new Uint8Array(start + bytes.length - reader.position);
+    shortened.set(bytes.subarray(0, start));
+    shortened.set(bytes.subarray(reader.position), start);
+    return shortened;
+  }
+  return bytes;
 }
 
 export function leaseFieldSize(lease: LeaseId): number {
