@@ -1,0 +1,149 @@
+// A member's log on disk: the write-ahead log in `wal/` and the `.snap` files in `snap/`, taken together.
+// Opening finds the newest snapshot that both agree on, and the entries behind it.
+
+import { assert } from "../../lib/assert.ts";
+import { emptyBytes } from "../../lib/bytes.ts";
+import { FatalError } from "../../lib/fatal.ts";
+import type { LogContents, LogSnapshot } from "../../replica/log-store.ts";
+import { type Disk, makeDirectory } from "../disk.ts";
+import {
+  purgeSnapFiles,
+  readSnapFile,
+  removeTemporarySnapFiles,
+  snapName,
+  writeSnapFile,
+} from "../snap/snap-file.ts";
+import { readWal, type WalMetadata, type WalReading, walExists } from "./read.ts";
+import { repairWal } from "./repair.ts";
+import { createWal, type Wal, type WalOptions, type WalPosition } from "./wal.ts";
+
+export interface LogOptions {
+  readonly disk: Disk;
+  /** The `member` folder, in which `wal` and `snap` lie. */
+  readonly memberDir: string;
+  readonly segmentBytes?: number;
+}
+
+export interface OpenedLog {
+  readonly contents: LogContents;
+  readonly position: WalPosition;
+  /** What was cut off behind the last durable record, for the log line; undefined when nothing was. */
+  readonly repaired: { readonly file: string; readonly offset: number; readonly what: string } | undefined;
+}
+
+export const noSnapshot: LogSnapshot = {
+  index: 0,
+  term: 0,
+  confState: { voters: [], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false },
+  data: emptyBytes,
+};
+
+export function logExists({ disk, memberDir }: LogOptions): boolean {
+  return walExists(disk, walDirectory(memberDir));
+}
+
+/** Creates the log of a new member. Throws FatalError. */
+export function createLog(options: LogOptions, metadata: WalMetadata): OpenedLog {
+  const { disk, memberDir } = options;
+  makeDirectory(disk, snapDirectory(memberDir));
+  createWal(walOptions(options), metadata);
+  return openLog(options);
+}
+
+/** Reads, checks and makes writable. Throws FatalError, and has changed nothing then. */
+export function openLog(options: LogOptions): OpenedLog {
+  const { disk, memberDir } = options;
+  const directory = walDirectory(memberDir);
+  const reading = readWal(disk, directory);
+  const contents = contentsOf(disk, memberDir, reading);
+  makeDirectory(disk, snapDirectory(memberDir));
+  removeTemporarySnapFiles(disk, snapDirectory(memberDir));
+  const position = repairWal(disk, directory, reading);
+  const { torn, offset, file } = reading.end;
+  return {
+    contents,
+    position,
+    repaired: torn === undefined ? undefined : { file, offset, what: torn },
+  };
+}
+
+/** What a log holds, read without changing anything. Throws FatalError. */
+export function contentsOf(disk: Disk, memberDir: string, reading: WalReading): LogContents {
+  const { hardState, metadata, lastIndex } = reading;
+  const snapshot = newestSnapshot(disk, memberDir, reading);
+  if (hardState.commit > Math.max(lastIndex, snapshot.index)) {
+    throw new FatalError(
+      "WAL_DAMAGED",
+      `${reading.end.file}: the log ends at index ${lastIndex}, below the committed index ${hardState.commit}`,
+      { file: reading.end.file, offset: reading.end.offset, index: lastIndex },
+    );
+  }
+  return {
+    clusterId: metadata.clusterId,
+    nodeId: metadata.nodeId,
+    hardState,
+    snapshot,
+    entries: reading.entries.slice(Math.max(0, snapshot.index + 1 - reading.firstIndex)),
+  };
+}
+
+/**
+ * The newest snapshot with a record at or below the committed index and a sound file. An older one serves when
+ * the log still holds every entry behind it.
+ */
+function newestSnapshot(disk: Disk, memberDir: string, reading: WalReading): LogSnapshot {
+  const { firstIndex, lastIndex, hardState } = reading;
+  const directory = snapDirectory(memberDir);
+  let problem: FatalError | undefined;
+  for (const record of reading.snapshots.toReversed()) {
+    if (record.index > hardState.commit || record.index + 1 < firstIndex) continue;
+    if (record.index === 0) return noSnapshot;
+    if (record.index > lastIndex) continue;
+    const snap = readSnapFile(disk, directory, record);
+    if (snap.ok) return snap.snapshot;
+    const file = `${directory}/${snapName(record)}`;
+    problem ??= new FatalError("WAL_DAMAGED", `${file}: ${snap.what}`, { file, index: record.index });
+  }
+  // A log that reaches back to its first entry needs no snapshot, also when its first record was released.
+  if (firstIndex === 1) return noSnapshot;
+  const file = reading.end.file;
+  const message = `${file}: no snapshot goes with the log, which starts at index ${firstIndex}`;
+  throw problem ?? new FatalError("WAL_DAMAGED", message, { file, index: firstIndex });
+}
+
+/**
+ * Makes a snapshot durable in the one order that is safe at every crash: the file, then the record with the
+ * newest HardState, then the release of what lies below. Everything appended before is durable, too.
+ */
+export function saveSnapshot(
+  wal: Wal,
+  { disk, memberDir }: LogOptions,
+  snapshot: LogSnapshot,
+  releaseIndex: number,
+): void {
+  const { index, term, confState } = snapshot;
+  assert(wal.hardState.commit >= index, "a snapshot is of committed entries", {
+    index,
+    commit: wal.hardState.commit,
+  });
+  writeSnapFile(disk, snapDirectory(memberDir), snapshot);
+  wal.appendSnapshot({ index, term, confState });
+  wal.appendHardState(wal.hardState);
+  wal.write();
+  wal.sync();
+  wal.release(Math.min(releaseIndex, index));
+  purgeSnapFiles(disk, snapDirectory(memberDir));
+}
+
+export function walOptions({ disk, memberDir, segmentBytes }: LogOptions): WalOptions {
+  const directory = walDirectory(memberDir);
+  return segmentBytes === undefined ? { disk, directory } : { disk, directory, segmentBytes };
+}
+
+export function walDirectory(memberDir: string): string {
+  return `${memberDir}/wal`;
+}
+
+export function snapDirectory(memberDir: string): string {
+  return `${memberDir}/snap`;
+}
