@@ -154,8 +154,10 @@ export class Lessor {
     if (lease === undefined) return { ok: false, reason: "not found" };
     // Its revocation may be in the log already, so a success would be a promise that is not kept.
     if (lease.expiryMs <= nowMs) return { ok: false, reason: "expired" };
-    // The scheduled deadline stays: it is moved when its time comes, which makes a renewal cheap.
     lease.expiryMs = nowMs + lease.ttlSeconds * 1000;
+    // The scheduled deadline usually stays and is moved when its time comes, which makes a renewal cheap. But one
+    // that a leader change put off may be later than this.
+    if (lease.expiry.dueMs > lease.expiryMs) this.#expiries.schedule(lease.expiry, lease.expiryMs);
     this.#scheduleCheckpoint(lease, nowMs);
     return { ok: true, ttlSeconds: lease.ttlSeconds, hasCheckpoint: lease.remainingTtlSeconds > 0 };
   }
