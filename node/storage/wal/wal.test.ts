@@ -39,7 +39,7 @@ test("a frame's bytes are those of etcd 3.6", () => {
     -7,
   );
   assert.equal(frame.subarray(0, 11).toString("hex"), "1900000000000087080310");
-  assert.equal(frame.subarray(-17).toString("hex"), "1a0f08021089e1bfa38da4b2a5cc011801");
+  assert.equal(frame.subarray(-17).toString("hex"), "1a0f08021089e1bfa38da4b2a5cc011803");
 });
 
 test("what was synced is there when the log is opened again", () => {
