@@ -29,7 +29,7 @@ interface Tail {
 
 /** Five synced batches, then one unsynced of the given entries. */
 function logWithTail(tail: readonly Entry[]): Tail {
-  const { disk, options, wal } = newLog(16_384);
+  const { disk, options, wal } = newLog(8192);
   const synced = [1, 2, 3, 4, 5].map((index) => entry(index, 150));
   for (const each of synced) appendSynced(wal, [each]);
   const path = lastSegment(wal);
@@ -205,7 +205,7 @@ test("in a log without sync marks a torn place with sound records behind it is r
   const { disk } = log;
   const unmarked = withoutMarks(log.bytes);
   disk.plant(log.path, unmarked);
-  const { contents } = openLog(logOptions(disk, 16_384));
+  const { contents } = openLog(logOptions(disk, 8192));
   assert.equal(contents.entries.length, 8);
   const middle = Math.floor(lastNonZero(unmarked, 0) / 2 / sectorBytes) * sectorBytes;
   expectRefused(log, log.path, unmarked.slice().fill(0, middle, middle + sectorBytes), middle + sectorBytes);
