@@ -1,0 +1,157 @@
+// Keys and values. Checks come before anything is proposed; ranges of any length are read in slices, so that
+// heartbeats leave on time meanwhile.
+
+import { isReadOnly, isSerializable, rangeResponse } from "../apply/txn.ts";
+import type { RangeAnswer, RevisionFailure } from "../mvcc/range.ts";
+import type { RangeStreamJob } from "../mvcc/range-stream.ts";
+import {
+  AlarmType,
+  type CompactionRequest,
+  type CompactionResponse,
+  type DeleteRangeRequest,
+  type OutgoingDeleteRangeResponse,
+  type OutgoingPutResponse,
+  type OutgoingRangeResponse,
+  type OutgoingRangeStreamResponse,
+  type OutgoingTxnResponse,
+  type PutRequest,
+  type RangeRequest,
+  SortOrder,
+  SortTarget,
+  type TxnRequest,
+} from "../wire/rpc.ts";
+import type { Call } from "./call.ts";
+import { ApiError, apiError } from "./errors.ts";
+import { checkDeleteRange, checkPut, checkRange, checkTxn } from "./kv-checks.ts";
+import { type MemberApi, readSlice } from "./member-api.ts";
+import { checkQuota, putBytes, txnBytes } from "./quota.ts";
+
+export class KvService {
+  readonly #api: MemberApi;
+
+  constructor(api: MemberApi) {
+    this.#api = api;
+  }
+
+  async range(request: RangeRequest): Promise<OutgoingRangeResponse> {
+    checkRange(request);
+    if (!request.serializable) await this.#api.readBarrier();
+    this.#refuseIfCorrupt();
+    const answer = await this.#answer(request);
+    return rangeResponse(this.#api.header(answer.revision), answer);
+  }
+
+  async *rangeStream(request: RangeRequest, call: Call): AsyncGenerator<OutgoingRangeStreamResponse> {
+    checkRange(request);
+    if (request.sortOrder !== SortOrder.NONE || request.sortTarget !== SortTarget.KEY) {
+      throw new ApiError("Unimplemented", "RangeStream does not support custom sort orders");
+    }
+    if (hasRevisionFilter(request)) {
+      throw new ApiError("Unimplemented", "RangeStream does not support revision filters");
+    }
+    if (!request.serializable) await this.#api.readBarrier();
+    this.#refuseIfCorrupt();
+    const { store } = this.#api.replica;
+    const started = store.startRangeStream(request, this.#api.options.requestBytesMax);
+    if (!started.ok) throw revisionError(started);
+    const { job } = started;
+    try {
+      while (!job.isDone && !call.isCancelled) yield await this.#nextChunk(job);
+    } finally {
+      job.close();
+    }
+  }
+
+  async put(request: PutRequest): Promise<OutgoingPutResponse> {
+    checkQuota(this.#api, putBytes(request));
+    checkPut(request);
+    const { revision, applied } = await this.#api.propose({ put: request }, "put");
+    return { header: this.#api.header(revision), prevKv: applied.value.prevKv };
+  }
+
+  async deleteRange(request: DeleteRangeRequest): Promise<OutgoingDeleteRangeResponse> {
+    checkDeleteRange(request);
+    const { revision, applied } = await this.#api.propose({ deleteRange: request }, "deleteRange");
+    const { deleted, prevKvs } = applied.value;
+    return { header: this.#api.header(revision), deleted, prevKvs };
+  }
+
+  async txn(request: TxnRequest): Promise<OutgoingTxnResponse> {
+    checkQuota(this.#api, txnBytes(request));
+    checkTxn(request, this.#api.options.txnOpsMax);
+    if (isReadOnly(request)) return this.#readTxn(request);
+    const { revision, applied } = await this.#api.propose({ txn: request }, "txn");
+    const { succeeded, responses } = applied.value;
+    return { header: this.#api.header(revision), succeeded, responses };
+  }
+
+  async compact(request: CompactionRequest): Promise<CompactionResponse> {
+    const { revision } = await this.#api.propose({ compaction: request }, "compaction");
+    const header = this.#api.header(revision);
+    if (request.physical) {
+      const { replica } = this.#api;
+      await new Promise<void>((done) => replica.store.compaction.whenFinished(request.revision, done));
+      await new Promise<void>((done) => replica.flush(done));
+    }
+    return { header };
+  }
+
+  async #readTxn(request: TxnRequest): Promise<OutgoingTxnResponse> {
+    if (!isSerializable(request)) await this.#api.readBarrier();
+    const header = this.#api.header(this.#api.currentRevision);
+    const outcome = this.#api.replica.applier.readTxn(request);
+    if (!outcome.ok) throw apiError(outcome.refusal);
+    const { succeeded, responses } = outcome.value;
+    return { header, succeeded, responses };
+  }
+
+  async #answer(request: RangeRequest): Promise<RangeAnswer> {
+    const { store } = this.#api.replica;
+    if (request.rangeEnd.length === 0) {
+      const outcome = store.range(request);
+      if (!outcome.ok) throw revisionError(outcome);
+      return outcome;
+    }
+    const started = store.startRange(request);
+    if (!started.ok) throw revisionError(started);
+    const { job } = started;
+    try {
+      await this.#api.inSlices(() => job.step(readSlice));
+      return job.answer();
+    } finally {
+      job.close();
+    }
+  }
+
+  async #nextChunk(job: RangeStreamJob): Promise<OutgoingRangeStreamResponse> {
+    let progress = job.step(readSlice);
+    while (progress.kind === "working") {
+      await this.#api.givingWay();
+      progress = job.step(readSlice);
+    }
+    const { kvs, end } = progress.chunk;
+    if (end === undefined) {
+      return { rangeResponse: { header: undefined, kvs, more: false, count: 0 } };
+    }
+    const { revision, count, more } = end;
+    return { rangeResponse: { header: this.#api.header(revision), kvs, more, count } };
+  }
+
+  #refuseIfCorrupt(): void {
+    if (this.#api.replica.applier.alarms.has(AlarmType.CORRUPT)) throw apiError("corrupt");
+  }
+}
+
+/** The answer to a request for a revision that cannot be read. */
+export function revisionError({ reason }: RevisionFailure): ApiError {
+  return apiError(reason === "compacted" ? "compacted" : "futureRevision");
+}
+
+function hasRevisionFilter(request: RangeRequest): boolean {
+  return (
+    request.minModRevision !== 0 ||
+    request.maxModRevision !== 0 ||
+    request.minCreateRevision !== 0 ||
+    request.maxCreateRevision !== 0
+  );
+}

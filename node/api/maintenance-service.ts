@@ -1,0 +1,101 @@
+// Maintenance: what a member says of itself, hashes over what it stores, alarms.
+
+import { noNode } from "../lib/ids.ts";
+import { compatibleVersion, storageVersion } from "../lib/version.ts";
+import type { HashKv, HashKvJob } from "../mvcc/hash-kv.ts";
+import { codecs } from "../wire/codecs.ts";
+import {
+  AlarmAction,
+  type AlarmRequest,
+  type AlarmResponse,
+  AlarmType,
+  type HashKVRequest,
+  type HashKVResponse,
+  type HashRequest,
+  type HashResponse,
+  type StatusRequest,
+  type StatusResponse,
+} from "../wire/rpc.ts";
+import { apiErrors } from "./errors.ts";
+import { revisionError } from "./kv-service.ts";
+import { type MemberApi, readSlice } from "./member-api.ts";
+
+const alarmNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(AlarmType).map(([name, number]) => [number, name]),
+);
+
+export class MaintenanceService {
+  readonly #api: MemberApi;
+
+  constructor(api: MemberApi) {
+    this.#api = api;
+  }
+
+  status(_request: StatusRequest): StatusResponse {
+    const { replica, options } = this.#api;
+    const { sizeBytes, sizeInUseBytes } = replica.sizes;
+    const self = replica.members.get(replica.nodeId);
+    return {
+      header: this.#api.header(this.#api.currentRevision),
+      version: compatibleVersion,
+      dbSize: sizeBytes,
+      leader: replica.leader,
+      raftIndex: replica.committedIndex,
+      raftTerm: replica.term,
+      raftAppliedIndex: replica.appliedIndex,
+      errors: this.#errors(),
+      dbSizeInUse: sizeInUseBytes,
+      isLearner: self?.isLearner ?? false,
+      storageVersion,
+      dbSizeQuota: options.quotaBytes,
+      downgradeInfo: codecs.DowngradeInfo.create(),
+    };
+  }
+
+  async hash(_request: HashRequest): Promise<HashResponse> {
+    const job = this.#api.replica.store.startHashAll();
+    try {
+      await this.#api.inSlices(() => job.step(readSlice));
+      return { header: this.#api.header(this.#api.currentRevision), hash: job.result() };
+    } finally {
+      job.close();
+    }
+  }
+
+  async hashKV({ revision }: HashKVRequest): Promise<HashKVResponse> {
+    const started = this.#api.replica.store.startHashKv(revision);
+    if (!started.ok) throw revisionError(started);
+    const hash = "known" in started ? started.known : await this.#hashInSlices(started.job);
+    return { header: this.#api.header(this.#api.currentRevision), ...hash };
+  }
+
+  async alarm(request: AlarmRequest): Promise<AlarmResponse> {
+    const { replica } = this.#api;
+    if (request.action === AlarmAction.GET) {
+      const alarms = replica.applier.alarms.raised(request.alarm);
+      return { header: this.#api.header(this.#api.currentRevision), alarms };
+    }
+    const { revision, applied } = await this.#api.propose({ alarm: request }, "alarm");
+    return { header: this.#api.header(revision), alarms: applied.alarms };
+  }
+
+  async #hashInSlices(job: HashKvJob): Promise<HashKv> {
+    try {
+      await this.#api.inSlices(() => job.step(readSlice));
+      return job.result();
+    } finally {
+      job.close();
+    }
+  }
+
+  #errors(): readonly string[] {
+    const { replica } = this.#api;
+    const alarms = replica.applier.alarms
+      .raised()
+      .map(
+        ({ memberID, alarm }) =>
+          `memberID:${BigInt.asUintN(64, memberID)} alarm:${alarmNames.get(alarm) ?? alarm} `,
+      );
+    return replica.leader === noNode ? [apiErrors.noLeader.message, ...alarms] : alarms;
+  }
+}

@@ -1,0 +1,85 @@
+// What every service shares: the member they speak for, response headers, and the bridge from the replica's
+// callbacks to the promises of handlers.
+
+import type { Applied } from "../apply/outcome.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { ReadOutcome } from "../replica/read-barrier.ts";
+import type { Replica } from "../replica/replica.ts";
+import type { InternalRaftRequest, ResponseHeader } from "../wire/rpc.ts";
+import { apiError } from "./errors.ts";
+
+export interface MemberApiOptions {
+  readonly replica: Replica;
+  readonly clock: Clock;
+  /** `--max-txn-ops`. */
+  readonly txnOpsMax: number;
+  /** `--max-request-bytes`. */
+  readonly requestBytesMax: number;
+  /** Bytes of the store above which new data is refused; zero or less without a quota. */
+  readonly quotaBytes: number;
+}
+
+/** One slice of a long read: well below the time between heartbeats. */
+export const readSlice = { recordsMax: 1000, bytesMax: 1024 * 1024 } as const;
+
+type Case = Applied["case"];
+type AppliedOf<C extends Case> = Extract<Applied, { readonly case: C }>;
+
+export class MemberApi {
+  readonly options: MemberApiOptions;
+  readonly replica: Replica;
+
+  constructor(options: MemberApiOptions) {
+    this.options = options;
+    this.replica = options.replica;
+  }
+
+  /** The header of an answer about the store at `revision`. */
+  header(revision: number): ResponseHeader {
+    const { clusterId, nodeId, term } = this.replica;
+    return { clusterId, memberId: nodeId, revision, raftTerm: term };
+  }
+
+  get currentRevision(): number {
+    return this.replica.store.currentRevision;
+  }
+
+  /** Proposes and waits until the request was applied here. Rejects with an ApiError. */
+  propose<C extends Case>(
+    operation: Partial<Omit<InternalRaftRequest, "header">>,
+    expected: C,
+  ): Promise<{ readonly revision: number; readonly applied: AppliedOf<C> }> {
+    return new Promise((resolve, reject) => {
+      this.replica.propose(operation, (outcome) => {
+        if (!outcome.ok) reject(apiError(outcome.refusal));
+        else if (outcome.applied.case !== expected) {
+          reject(new Error(`a request was answered as ${outcome.applied.case}, expected ${expected}`));
+        } else resolve({ revision: outcome.revision, applied: outcome.applied as AppliedOf<C> });
+      });
+    });
+  }
+
+  /** Waits until a read reflects everything committed before this call. Rejects with an ApiError. */
+  readBarrier(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.replica.readBarrier((outcome: ReadOutcome) => {
+        if (outcome.ok) resolve();
+        else reject(apiError(outcome.reason));
+      });
+    });
+  }
+
+  /** Runs sliced work to its end, giving way after every slice. `step` answers true when it was the last one. */
+  async inSlices(step: () => boolean): Promise<void> {
+    while (!step()) await this.givingWay();
+  }
+
+  /** Lets everything run that is ready now. */
+  givingWay(): Promise<void> {
+    return new Promise((resolve) => this.options.clock.defer(resolve));
+  }
+
+  delay(ms: number): Promise<void> {
+    return new Promise((resolve) => this.options.clock.after(ms, resolve));
+  }
+}

@@ -1,0 +1,224 @@
+// Applying: what a log entry does. Purpose: one synchronous function from a decoded request and the state machines
+// to their next state and an outcome, the same on every member. It must not know who proposed the entry, what a
+// client gets to see of the outcome, or any clock but the one leases are counted on. Tested by tables here and as
+// part of every simulation.
+
+import type { Lessor } from "../lease/lessor.ts";
+import { never } from "../lib/assert.ts";
+import type { Backend } from "../lib/backend.ts";
+import { utf8 } from "../lib/bytes.ts";
+import type { LeaseId } from "../lib/ids.ts";
+import { leaseId } from "../lib/ids.ts";
+import type { Members } from "../membership/members.ts";
+import type { Store } from "../mvcc/store.ts";
+import type { WatchHub } from "../mvcc/watch-hub.ts";
+import type { WriteTxn } from "../mvcc/write-txn.ts";
+import {
+  type AlarmRequest,
+  AlarmType,
+  type CompactionRequest,
+  type DeleteRangeRequest,
+  type InternalRaftRequest,
+  type LeaseCheckpointRequest,
+  type LeaseGrantRequest,
+  type OutgoingTxnResponse,
+  type PutRequest,
+  type TxnRequest,
+} from "../wire/rpc.ts";
+import { Alarms } from "./alarms.ts";
+import { type Applied, type Outcome, type Refusal, refused } from "./outcome.ts";
+import {
+  deleteRange,
+  pathOf,
+  put,
+  refusalOf,
+  refusalOfPut,
+  runReadOnlyTxn,
+  runTxn,
+  type TxnRefusal,
+  type TxnView,
+} from "./txn.ts";
+
+export interface ApplierParts {
+  readonly store: Store;
+  readonly lessor: Lessor;
+  readonly members: Members;
+  readonly hub: WatchHub;
+  readonly backend: Backend;
+  /** Monotonic milliseconds; only the leader's lease deadlines depend on it, and they are not replicated. */
+  readonly nowMs: () => number;
+}
+
+const storageVersionKey = utf8("storageVersion");
+
+export class Applier {
+  readonly alarms: Alarms;
+  readonly #parts: ApplierParts;
+  readonly #view: TxnView;
+
+  constructor(parts: ApplierParts) {
+    this.#parts = parts;
+    this.alarms = new Alarms(parts.backend);
+    const { store, lessor } = parts;
+    this.#view = {
+      get currentRevision() {
+        return store.currentRevision;
+      },
+      get compactRevision() {
+        return store.compactRevision;
+      },
+      range: (request) => store.range(request),
+      hasLease: (id) => lessor.has(id),
+    };
+  }
+
+  /** Carries out one request. One without an operation that this version knows was refused by the caller. */
+  apply(request: InternalRaftRequest): Outcome {
+    const gate = this.#gate(request);
+    if (gate !== undefined) return refused(gate);
+    if (request.put !== undefined) return this.#put(request.put);
+    if (request.txn !== undefined) return this.#txn(request.txn);
+    if (request.deleteRange !== undefined) return this.#deleteRange(request.deleteRange);
+    if (request.leaseGrant !== undefined) return this.#leaseGrant(request.leaseGrant);
+    if (request.leaseRevoke !== undefined) return this.#leaseRevoke(leaseId(request.leaseRevoke.ID));
+    if (request.leaseCheckpoint !== undefined) return this.#leaseCheckpoint(request.leaseCheckpoint);
+    if (request.compaction !== undefined) return this.#compact(request.compaction);
+    if (request.alarm !== undefined) return this.#alarm(request.alarm);
+    return this.#membership(request);
+  }
+
+  /** A read-only transaction against the present state; it never goes through the log. */
+  readTxn(
+    request: TxnRequest,
+  ):
+    | { readonly ok: true; readonly value: OutgoingTxnResponse }
+    | { readonly ok: false; readonly refusal: TxnRefusal } {
+    const path = pathOf(request, this.#view);
+    const refusal = refusalOf(request, path, this.#view);
+    if (refusal !== undefined) return { ok: false, refusal };
+    return { ok: true, value: runReadOnlyTxn(request, path, this.#view) };
+  }
+
+  /** Alarms: a corrupt cluster takes no more writes, so that the damage does not spread; a full one no more data. */
+  #gate(request: InternalRaftRequest): Refusal | undefined {
+    const isWrite =
+      request.put !== undefined ||
+      request.txn !== undefined ||
+      request.deleteRange !== undefined ||
+      request.compaction !== undefined ||
+      request.leaseGrant !== undefined ||
+      request.leaseRevoke !== undefined;
+    if (isWrite && this.alarms.has(AlarmType.CORRUPT)) return "corrupt";
+    return addsData(request) && this.alarms.has(AlarmType.NOSPACE) ? "noSpace" : undefined;
+  }
+
+  #put(request: PutRequest): Outcome {
+    const refusal = refusalOfPut(request, [], this.#view);
+    if (refusal !== undefined) return refused(refusal);
+    const txn = this.#parts.store.beginWrite();
+    const value = put(request, txn);
+    return this.#commit(txn, { case: "put", value });
+  }
+
+  #deleteRange(request: DeleteRangeRequest): Outcome {
+    const txn = this.#parts.store.beginWrite();
+    const value = deleteRange(request, txn);
+    return this.#commit(txn, { case: "deleteRange", value });
+  }
+
+  #txn(request: TxnRequest): Outcome {
+    const path = pathOf(request, this.#view);
+    const refusal = refusalOf(request, path, this.#view);
+    if (refusal !== undefined) return refused(refusal);
+    const txn = this.#parts.store.beginWrite();
+    const value = runTxn(request, path, txn);
+    return this.#commit(txn, { case: "txn", value });
+  }
+
+  /** Publishes the changes, tells the watchers, and answers with the revision after them. */
+  #commit(txn: WriteTxn, applied: Applied): Outcome {
+    const { revision, events } = txn.end();
+    if (events.length > 0) this.#parts.hub.notify({ revision, events });
+    return { ok: true, revision, applied };
+  }
+
+  #answer(applied: Applied): Outcome {
+    return { ok: true, revision: this.#parts.store.currentRevision, applied };
+  }
+
+  #leaseGrant({ ID, TTL }: LeaseGrantRequest): Outcome {
+    const id = leaseId(ID);
+    const outcome = this.#parts.lessor.grant(id, TTL, this.#parts.nowMs());
+    if (outcome.ok) return this.#answer({ case: "leaseGrant", id, ttlSeconds: outcome.ttlSeconds });
+    switch (outcome.reason) {
+      case "no id":
+        return refused("leaseNotFound");
+      case "exists":
+        return refused("leaseExists");
+      case "ttl too large":
+        return refused("leaseTtlTooLarge");
+      default:
+        return never(outcome.reason);
+    }
+  }
+
+  /** Deletes what is attached in one revision. */
+  #leaseRevoke(id: LeaseId): Outcome {
+    const outcome = this.#parts.lessor.revoke(id);
+    if (!outcome.ok) return refused("leaseNotFound");
+    const txn = this.#parts.store.beginWrite();
+    for (const key of outcome.keys) txn.deleteRange({ key, rangeEnd: new Uint8Array(0) });
+    return this.#commit(txn, { case: "leaseRevoke" });
+  }
+
+  #leaseCheckpoint({ checkpoints }: LeaseCheckpointRequest): Outcome {
+    // From cluster version 3.6 on checkpoints are stored, whatever flags a member runs with.
+    const isPersisted = isAtLeast36(this.#parts.members.clusterVersion);
+    for (const { ID, remainingTTL } of checkpoints) {
+      this.#parts.lessor.applyCheckpoint({ id: leaseId(ID), remainingTtlSeconds: remainingTTL }, isPersisted);
+    }
+    return this.#answer({ case: "leaseCheckpoint" });
+  }
+
+  #compact({ revision }: CompactionRequest): Outcome {
+    const outcome = this.#parts.store.compact(revision);
+    if (!outcome.ok) return refused(outcome.reason === "compacted" ? "compacted" : "futureRevision");
+    this.#parts.hub.compacted();
+    return this.#answer({ case: "compaction", revision });
+  }
+
+  #alarm(request: AlarmRequest): Outcome {
+    return this.#answer({ case: "alarm", alarms: this.alarms.apply(request) });
+  }
+
+  #membership(request: InternalRaftRequest): Outcome {
+    const { members, backend } = this.#parts;
+    const { clusterVersionSet, clusterMemberAttrSet } = request;
+    if (clusterVersionSet !== undefined) {
+      members.setClusterVersion(clusterVersionSet.ver);
+      backend.put("meta", storageVersionKey, utf8(clusterVersionSet.ver));
+    }
+    if (clusterMemberAttrSet?.memberAttributes !== undefined) {
+      const { name, clientUrls } = clusterMemberAttrSet.memberAttributes;
+      members.updateAttributes(clusterMemberAttrSet.memberID, { name, clientUrls });
+    }
+    return this.#answer({ case: "membership" });
+  }
+}
+
+/** Deletes, compactions, revocations and the alarm itself go on in a full store. */
+function addsData({ put, txn, leaseGrant }: InternalRaftRequest): boolean {
+  return put !== undefined || leaseGrant !== undefined || (txn !== undefined && hasPut(txn));
+}
+
+function hasPut({ success, failure }: TxnRequest): boolean {
+  return [...success, ...failure].some(
+    ({ request: op }) => op?.case === "requestPut" || (op?.case === "requestTxn" && hasPut(op.value)),
+  );
+}
+
+function isAtLeast36(version: string | undefined): boolean {
+  if (version === undefined) return false;
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > 3 || (major === 3 && minor >= 6);
+}

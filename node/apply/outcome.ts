@@ -1,0 +1,50 @@
+// What applying an entry answers to whoever proposed it. Every member computes the same outcome; only the one
+// that took the request from a client tells it.
+
+import type { LeaseId } from "../lib/ids.ts";
+import type {
+  AlarmMember,
+  OutgoingDeleteRangeResponse,
+  OutgoingPutResponse,
+  OutgoingTxnResponse,
+} from "../wire/rpc.ts";
+
+/** Why a request changed nothing, named as the error that a client gets for it. */
+export type Refusal =
+  | "compacted"
+  | "corrupt"
+  | "futureRevision"
+  | "keyNotFound"
+  | "leaseExists"
+  | "leaseNotFound"
+  | "leaseTtlTooLarge"
+  | "noSpace"
+  | "requestTooLarge"
+  | "stopped"
+  | "timeout"
+  | "timeoutLeaderFailure"
+  | "tooManyRequests";
+
+/** The answer of one kind of request, without the header's cluster, member and term. */
+export type Applied =
+  | { readonly case: "put"; readonly value: OutgoingPutResponse }
+  | { readonly case: "deleteRange"; readonly value: OutgoingDeleteRangeResponse }
+  | { readonly case: "txn"; readonly value: OutgoingTxnResponse }
+  | { readonly case: "compaction"; readonly revision: number }
+  | { readonly case: "leaseGrant"; readonly id: LeaseId; readonly ttlSeconds: number }
+  | { readonly case: "leaseRevoke" }
+  | { readonly case: "leaseCheckpoint" }
+  | { readonly case: "alarm"; readonly alarms: readonly AlarmMember[] }
+  | { readonly case: "membership" };
+
+export type Outcome =
+  | {
+      readonly ok: true /** The store's revision after the request. */;
+      readonly revision: number;
+      readonly applied: Applied;
+    }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+export function refused(refusal: Refusal): Outcome {
+  return { ok: false, refusal };
+}

@@ -1,0 +1,64 @@
+// The log's snapshots: every `snapshotCount` applied entries the `.snap` file and the log's snapshot record name a
+// position that the store holds durably; older segments go, and the log in memory keeps only what slow followers
+// may still ask for.
+
+import { utf8 } from "../lib/bytes.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Member } from "../membership/member.ts";
+import { encodeV2Document } from "../membership/v2-document.ts";
+import type { MemoryStorage } from "../raft/memory-storage.ts";
+import type { DurableState } from "./durable-state.ts";
+import type { LogStore } from "./log-store.ts";
+
+/** The applied state with the membership of the same moment. */
+export interface AppliedState extends DurableState {
+  readonly members: readonly Member[];
+  readonly clusterVersion: string | undefined;
+}
+
+export interface SnapshotterOptions {
+  readonly log: LogStore;
+  readonly storage: MemoryStorage;
+  readonly logger: Logger;
+  readonly snapshotCount: number;
+  readonly catchupEntries: number;
+}
+
+/** A line that operators and tests look for. */
+export const savedSnapshot = "saved snapshot to disk";
+
+export class Snapshotter {
+  readonly #options: SnapshotterOptions;
+  #snapshotIndex: number;
+  #isSaving = false;
+
+  constructor(options: SnapshotterOptions, snapshotIndex: number) {
+    this.#options = options;
+    this.#snapshotIndex = snapshotIndex;
+  }
+
+  /** The store holds `state` durably: saves a snapshot of it when enough entries came since the last one. */
+  onFlushed(state: AppliedState): void {
+    const { log, storage, logger, snapshotCount, catchupEntries } = this.#options;
+    if (this.#isSaving || state.index - this.#snapshotIndex <= snapshotCount) return;
+    logger.info("triggering snapshot", {
+      "local-member-applied-index": state.index,
+      "local-member-snapshot-index": this.#snapshotIndex,
+      "local-member-snapshot-count": snapshotCount,
+    });
+    this.#isSaving = true;
+    const { index, term, confState } = state;
+    const data = utf8(encodeV2Document(state.members, state.clusterVersion));
+    log.saveSnapshot({ index, term, confState, data }, index, () => {
+      this.#isSaving = false;
+      this.#snapshotIndex = index;
+      logger.info(savedSnapshot, { "snapshot-index": index });
+      storage.createSnapshot(index, { confState, data });
+      const compactIndex = Math.max(1, index - catchupEntries);
+      if (storage.firstIndex() <= compactIndex) {
+        storage.compact(compactIndex);
+        logger.info("compacted Raft logs", { "compact-index": compactIndex });
+      }
+    });
+  }
+}
