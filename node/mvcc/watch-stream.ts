@@ -4,7 +4,7 @@
 
 import type { EventBytes } from "./watch-event.ts";
 import type { WatchRange } from "./watch-index.ts";
-import { fragmentsOf, queueCost, type WatchResponse } from "./watch-response.ts";
+import { eventsResponse, fragmentsOf, queueCost, type WatchResponse } from "./watch-response.ts";
 
 /** As on the wire; the codec's WatchCreateRequest fits. Nothing of it is kept. */
 export interface WatchCreateRequest {
@@ -195,8 +195,11 @@ export class WatchStream {
   /** For the hub: queues events of whole revisions, in parts if the watcher asked for that and they are large. */
   pushEvents(watcher: Watcher, revision: number, events: readonly EventBytes[]): void {
     watcher.isIdle = false;
-    const bytesMax = watcher.isFragmenting ? this.#fragmentBytesMax : Number.POSITIVE_INFINITY;
-    for (const part of fragmentsOf(revision, watcher.id, events, bytesMax)) this.push(part);
+    if (!watcher.isFragmenting || events.length < 2) {
+      this.push(eventsResponse(revision, watcher.id, events));
+      return;
+    }
+    for (const part of fragmentsOf(revision, watcher.id, events, this.#fragmentBytesMax)) this.push(part);
   }
 
   /** For the hub: whether every watch has been told of everything up to `revision` and began before it. */
