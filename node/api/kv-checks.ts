@@ -54,13 +54,17 @@ function checkTxnOps(request: TxnRequest, opsMax: number): void {
 function checkOp({ request }: RequestOp, opsMax: number): void {
   switch (request?.case) {
     case "requestRange":
-      return checkRange(request.value);
+      checkRange(request.value);
+      break;
     case "requestPut":
-      return checkPut(request.value);
+      checkPut(request.value);
+      break;
     case "requestDeleteRange":
-      return checkDeleteRange(request.value);
+      checkDeleteRange(request.value);
+      break;
     case "requestTxn":
-      return checkTxnOps(request.value, opsMax);
+      checkTxnOps(request.value, opsMax);
+      break;
     case undefined:
       throw apiError("keyNotFound");
   }

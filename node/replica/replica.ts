@@ -266,7 +266,10 @@ export class Replica {
     this.#lifecycle = "running";
     this.#whenReady.push(onReady);
     const { bootstrap, log } = this.#options;
-    if (bootstrap.length === 0) return this.#run();
+    if (bootstrap.length === 0) {
+      this.#run();
+      return;
+    }
     // The first entries and their commit are on disk before Raft counts on them.
     const hardState = this.#hardState;
     log.append({ hardState, entries: bootstrap }, () => {
@@ -340,9 +343,13 @@ export class Replica {
       if (!outcome.ok && outcome.refusal.startsWith("timeout")) this.#options.observe.proposalFailed();
       done(outcome);
     };
-    if (this.#lifecycle !== "running") return done(refused("stopped"));
+    if (this.#lifecycle !== "running") {
+      done(refused("stopped"));
+      return;
+    }
     if (this.#hardState.commit - this.#appliedIndex > applyLagMax || this.#proposals.isFull) {
-      return done(refused("tooManyRequests"));
+      done(refused("tooManyRequests"));
+      return;
     }
     const requestId = this.#requestIds.next();
     const data = codecs.InternalRaftRequest.encode(
@@ -351,7 +358,10 @@ export class Replica {
         header: { ID: requestId, username: "", authRevision: 0 },
       }),
     );
-    if (data.length > this.#options.requestBytesMax) return done(refused("requestTooLarge"));
+    if (data.length > this.#options.requestBytesMax) {
+      done(refused("requestTooLarge"));
+      return;
+    }
     const deadlineMs = this.#options.clock.nowMs() + this.#requestTimeoutMs();
     this.#proposals.add(requestId, deadlineMs, observed);
     this.#proposeBytes(data);
@@ -359,7 +369,10 @@ export class Replica {
 
   /** Calls back when a read may be served that reflects everything committed before this call. */
   readBarrier(done: ReadDone): void {
-    if (this.#lifecycle !== "running") return done({ ok: false, reason: "stopped" });
+    if (this.#lifecycle !== "running") {
+      done({ ok: false, reason: "stopped" });
+      return;
+    }
     this.#barrier.add(done);
     if (this.#barrier.wantsRound) this.#options.clock.defer(() => this.#barrier.begin());
   }
@@ -530,7 +543,10 @@ export class Replica {
 
   #whenLogged(index: number, done: () => void): void {
     assert(index <= this.#hardState.commit, "only committed entries are applied", { index });
-    if (this.#loggedCommit >= index) return done();
+    if (this.#loggedCommit >= index) {
+      done();
+      return;
+    }
     const hardState = this.#hardState;
     this.#options.log.append({ hardState, entries: [] }, () => {
       this.#loggedCommit = Math.max(this.#loggedCommit, hardState.commit);
