@@ -1,6 +1,6 @@
 // For the tests of the watch hub: a store that keeps everything in plain lists, and responses as short texts.
 
-import assert from "node:assert/strict";
+import { assert } from "../lib/assert.ts";
 import { textOf, utf8 } from "../lib/bytes.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { codecs } from "../wire/codecs.ts";
@@ -37,7 +37,7 @@ export class PlainHistory implements WatchHistory {
   }
 
   compact(revision: number): void {
-    assert.ok(revision > this.#compact && revision <= this.#current);
+    assert(revision > this.#compact && revision <= this.#current, "a compaction goes forward", { revision });
     this.#compact = revision;
   }
 
@@ -60,7 +60,8 @@ export class PlainHistory implements WatchHistory {
   }
 
   readEvents(fromRevision: number, limits: { revisionsMax: number; bytesMax: number }) {
-    assert.ok(fromRevision >= this.#compact && fromRevision <= this.#current, `from ${fromRevision}`);
+    assert(fromRevision >= this.#compact, "history is read from the compact revision on", { fromRevision });
+    assert(fromRevision <= this.#current, "history is read up to now", { fromRevision });
     this.reads++;
     const revisions: RevisionEvents[] = [];
     let bytes = 0;
@@ -136,7 +137,7 @@ export function watchBed(options: Partial<WatchHubOptions> = {}, history = new P
       hub.compacted();
     },
     sync() {
-      for (let rounds = 0; hub.syncStep(); rounds++) assert.ok(rounds < 100_000, "catching up ends");
+      for (let rounds = 0; hub.syncStep(); rounds++) assert(rounds < 100_000, "catching up ends");
     },
   };
 }
@@ -180,7 +181,7 @@ export function describe(response: WatchResponse): string {
 
 function describeEvent(bytes: Uint8Array): string {
   const event = codecs.Event.decode(bytes);
-  assert.ok(event.kv !== undefined);
+  assert(event.kv !== undefined, "an event has a key value");
   const kv = event.kv;
   const change = event.type === 0 ? `PUT ${textOf(kv.key)}=${textOf(kv.value)}` : `DELETE ${textOf(kv.key)}`;
   return event.prevKv === undefined ? change : `${change} (was ${textOf(event.prevKv.value)})`;
