@@ -88,13 +88,13 @@ export class HistoryGenerator {
   #put(): InputMessage {
     const ignoreValue = this.#chance(6);
     const ignoreLease = this.#chance(6);
-    // One put in twenty contradicts itself, or names a key that is not there.
-    const wrong = this.#chance(5);
+    // One put in eight contradicts itself, or names a key that is not there.
+    const wrong = this.#chance(12);
     const existing = (ignoreValue || ignoreLease) && !wrong;
     return {
       key: wrong && this.#chance(30) ? "" : existing ? this.#liveKey() : this.#key(),
       ...(ignoreValue && !wrong ? {} : { value: this.#value() }),
-      ...(this.#chance(ignoreLease && !wrong ? 0 : 25) ? { lease: this.#leaseId() } : {}),
+      ...(this.#chance(ignoreLease ? (wrong ? 60 : 0) : 25) ? { lease: this.#leaseId() } : {}),
       ...(this.#chance(40) ? { prev_kv: true } : {}),
       ...(ignoreValue ? { ignore_value: true } : {}),
       ...(ignoreLease ? { ignore_lease: true } : {}),
@@ -203,6 +203,9 @@ export class HistoryGenerator {
   }
 
   #hashKv(): Op {
+    const { compactions } = this.#model;
+    if (compactions.length > 0 && this.#chance(15))
+      return this.#call("HashKV", { revision: this.#pick(compactions.slice(-12)) });
     return this.#call("HashKV", { revision: this.#chance(50) ? 0 : this.#revision() });
   }
 

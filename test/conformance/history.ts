@@ -33,6 +33,8 @@ const progressRetryMs = 150;
 const progressAttempts = 40;
 /** How long a stream that must stay silent is listened to. */
 const silenceMs = 150;
+const hashAttempts = 100;
+const hashRetryMs = 10;
 const opsBetweenBarriers = 25;
 const contextOps = 6;
 const contextLineMax = 1_500;
@@ -129,6 +131,8 @@ class History {
   async #call(op: Extract<Op, { kind: "call" }>): Promise<void> {
     // A compaction overtakes a watch that is still catching up, at a moment nobody fixes: so none may be.
     if (op.method === "Compact") await this.#settle();
+    if (op.method === "HashKV" && Number(op.request["revision"]) === this.#model.compacted)
+      await this.#settleHash();
     const [expected] = await this.#both(op.method, op.request);
     this.#options.variants.observe(op, expected);
     if (!expected.ok) return;
@@ -158,7 +162,10 @@ class History {
 
   #learn({ method, request }: Extract<Op, { kind: "call" }>, response: Message): void {
     const id = BigInt(String(request["ID"] ?? 0));
-    if (method === "Compact") this.#model.compacted = Math.max(0, Number(request["revision"]));
+    if (method === "Compact") {
+      this.#model.compacted = Math.max(0, Number(request["revision"]));
+      this.#model.compactions.push(this.#model.compacted);
+    }
     if (method === "LeaseGrant") this.#model.leases.push(response["ID"] as bigint);
     if (method === "LeaseRevoke") {
       this.#model.leases.splice(this.#model.leases.indexOf(id), 1);
@@ -349,6 +356,20 @@ class History {
       for (const watch of compacted) await this.#cancel(stream, watch.id);
       if (open.length > compacted.length) await this.#askProgress(stream);
     }
+  }
+
+  /** The hash at the compacted revision changes when the compaction is through: then its own hash answers. */
+  async #settleHash(): Promise<void> {
+    const revision = this.#model.compacted;
+    await Promise.all(
+      [this.#reference, this.#subject].map(async ({ client }) => {
+        for (let attempt = 0; attempt < hashAttempts; attempt++) {
+          const answer = await client.call("HashKV", { revision });
+          if (!answer.ok || answer.response["compact_revision"] !== BigInt(revision)) return;
+          await new Promise((resolve) => setTimeout(resolve, hashRetryMs));
+        }
+      }),
+    );
   }
 
   /** Waits until both sides delivered every event of every watch, and compares the tracks. */

@@ -6,9 +6,9 @@
 // one), etcdctl (its output, line by line). `--subject etcd` compares etcd with itself, which checks the test.
 import { parseArgs } from "node:util";
 import { type Member, type MemberKind, start } from "../tools/member.ts";
-import { runCases } from "./cases.ts";
+import { runCases } from "./cases/run.ts";
 import { defectNames } from "./defects.ts";
-import { runEtcdctl } from "./etcdctl.ts";
+import { runEtcdctl } from "./etcdctl/run.ts";
 import { type HistoryDifference, runHistory } from "./history.ts";
 import { printMask } from "./mask.ts";
 import { VariantCounts } from "./variants.ts";

@@ -27,6 +27,8 @@ export class HistoryModel {
   revision = 1;
   /** The last revision compacted; 0 before the first compaction. */
   compacted = 0;
+  /** Every revision compacted at; the hash of the last few stays to be asked for. */
+  readonly compactions: number[] = [];
   readonly live = new Map<string, LiveKey>();
   readonly leases: bigint[] = [];
   readonly goneLeases: bigint[] = [];

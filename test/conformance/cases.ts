@@ -1,1 +1,0 @@
-export async function runCases(_k: unknown, _r: unknown): Promise<void> {}

@@ -1,1 +1,0 @@
-export async function runEtcdctl(_k: unknown, _r: unknown): Promise<void> {}
