@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { utf8 } from "./bytes.ts";
-import { updateCrc32c } from "./crc32c.ts";
+import { joinCrc32c, updateCrc32c } from "./crc32c.ts";
 import { SeededRandom } from "./random.ts";
 
 function bitByBit(crc: number, bytes: Uint8Array): number {
@@ -36,4 +36,14 @@ test("any bytes cut anywhere give the value of the bitwise definition", () => {
 
 test("no bytes leave the running value as it is", () => {
   assert.equal(updateCrc32c(0xdeadbeef, new Uint8Array(0)), 0xdeadbeef);
+});
+
+test("the values of two parts join to the value of the whole", () => {
+  const random = new SeededRandom(8);
+  for (const length of [0, 1, 2, 9, 1000, 70_001]) {
+    const bytes = Uint8Array.from({ length }, () => random.below(256));
+    const cut = random.below(length + 1);
+    const joined = joinCrc32c(updateCrc32c(0, bytes, 0, cut), updateCrc32c(0, bytes, cut), length - cut);
+    assert.equal(joined, updateCrc32c(0, bytes));
+  }
 });

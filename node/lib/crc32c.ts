@@ -43,3 +43,30 @@ function buildTables(): Int32Array {
   }
   return table;
 }
+
+/** The CRC-32C of two byte strings one after the other, from the CRC-32C of each and the second one's length. */
+export function joinCrc32c(first: number, second: number, secondBytes: number): number {
+  // Appending a zero byte multiplies the checksum's polynomial by x^8, so the first moves up by x^(8 * length).
+  let factor = reflectedOne;
+  let square = reflectedByte;
+  for (let rest = secondBytes; rest > 0; rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) factor = multiplied(factor, square);
+    square = multiplied(square, square);
+  }
+  return (multiplied(first, factor) ^ second) >>> 0;
+}
+
+/** The polynomials 1 and x^8: reflected, the top bit is the constant term. */
+const reflectedOne = 0x8000_0000;
+const reflectedByte = 0x0080_0000;
+
+/** The product of two reflected polynomials modulo the CRC's. */
+function multiplied(a: number, b: number): number {
+  let product = 0;
+  let shifted = b;
+  for (let bit = 31; bit >= 0; bit--) {
+    if ((a >>> bit) & 1) product ^= shifted;
+    shifted = shifted & 1 ? (shifted >>> 1) ^ 0x82f6_3b78 : shifted >>> 1;
+  }
+  return product >>> 0;
+}
