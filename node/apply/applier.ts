@@ -9,8 +9,10 @@ import type { Backend } from "../lib/backend.ts";
 import { utf8 } from "../lib/bytes.ts";
 import type { LeaseId } from "../lib/ids.ts";
 import { leaseId } from "../lib/ids.ts";
+import type { Metrics } from "../lib/metrics.ts";
 import type { Members } from "../membership/members.ts";
 import type { Store } from "../mvcc/store.ts";
+import type { WatchEvent } from "../mvcc/watch-event.ts";
 import type { WatchHub } from "../mvcc/watch-hub.ts";
 import type { WriteTxn } from "../mvcc/write-txn.ts";
 import {
@@ -47,6 +49,7 @@ export interface ApplierParts {
   readonly backend: Backend;
   /** Monotonic milliseconds; only the leader's lease deadlines depend on it, and they are not replicated. */
   readonly nowMs: () => number;
+  readonly metrics: Metrics;
 }
 
 const storageVersionKey = utf8("storageVersion");
@@ -139,7 +142,20 @@ export class Applier {
   #commit(txn: WriteTxn, applied: Applied): Outcome {
     const { revision, events } = txn.end();
     if (events.length > 0) this.#parts.hub.notify({ revision, events });
+    this.#count(events, applied);
     return { ok: true, revision, applied };
+  }
+
+  #count(events: readonly WatchEvent[], applied: Applied): void {
+    const { puts, deletes, putBytes, txns } = this.#parts.metrics;
+    for (const { type, kv } of events) {
+      if (type === "delete") deletes.increment();
+      else {
+        puts.increment();
+        putBytes.increment(kv.length);
+      }
+    }
+    if (applied.case === "txn") txns.increment();
   }
 
   #answer(applied: Applied): Outcome {
@@ -149,7 +165,11 @@ export class Applier {
   #leaseGrant({ ID, TTL }: LeaseGrantRequest): Outcome {
     const id = leaseId(ID);
     const outcome = this.#parts.lessor.grant(id, TTL, this.#parts.nowMs());
-    if (outcome.ok) return this.#answer({ case: "leaseGrant", id, ttlSeconds: outcome.ttlSeconds });
+    if (outcome.ok) {
+      this.#parts.metrics.leasesGranted.increment();
+      this.#parts.metrics.leaseTtlSeconds.observe(outcome.ttlSeconds);
+      return this.#answer({ case: "leaseGrant", id, ttlSeconds: outcome.ttlSeconds });
+    }
     switch (outcome.reason) {
       case "no id":
         return refused("leaseNotFound");
@@ -166,6 +186,7 @@ export class Applier {
   #leaseRevoke(id: LeaseId): Outcome {
     const outcome = this.#parts.lessor.revoke(id);
     if (!outcome.ok) return refused("leaseNotFound");
+    this.#parts.metrics.leasesRevoked.increment();
     const txn = this.#parts.store.beginWrite();
     for (const key of outcome.keys) txn.deleteRange({ key, rangeEnd: new Uint8Array(0) });
     return this.#commit(txn, { case: "leaseRevoke" });

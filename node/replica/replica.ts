@@ -16,6 +16,7 @@ import type { Clock } from "../lib/clock.ts";
 import { FatalError } from "../lib/fatal.ts";
 import { hexId, type NodeId, noNode } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
+import type { Metrics } from "../lib/metrics.ts";
 import type { Random } from "../lib/random.ts";
 import { decodeMember } from "../membership/member.ts";
 import { Members } from "../membership/members.ts";
@@ -29,6 +30,7 @@ import { codecs } from "../wire/codecs.ts";
 import type { ConfState, Entry, HardState, Message } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import type { InternalRaftRequest } from "../wire/rpc.ts";
+import { type AutoCompaction, AutoCompactor } from "./auto-compactor.ts";
 import { type DurableState, readDurableState } from "./durable-state.ts";
 import { Flusher } from "./flusher.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
@@ -71,16 +73,11 @@ export interface ReplicaOptions {
   readonly compactionPauseMs: number;
   readonly progressNotifyIntervalMs: number;
   readonly hasLeaseCheckpoints: boolean;
-  readonly observe: ReplicaObserver;
-}
-
-/** What happened, for metrics. Every call is cheap and changes nothing. */
-export interface ReplicaObserver {
-  flushSeconds(seconds: number): void;
-  leaderChanged(): void;
-  proposalFailed(): void;
-  slowApply(): void;
-  leaseExpired(): void;
+  /** Undefined: off. */
+  readonly autoCompaction: AutoCompaction | undefined;
+  /** Applying one entry longer than this is worth a warning. */
+  readonly slowApplyMs: number;
+  readonly metrics: Metrics;
 }
 
 /** Committed entries that wait to be applied: above this new proposals are turned away, as in etcd. */
@@ -90,6 +87,8 @@ const applySliceEntries = 1000;
 /** Requests of this member that wait at a time: far above what the streams of a busy member hold. */
 const compactionBatchBytesMax = 4 * 1024 * 1024;
 const waitingCountMax = 100_000;
+/** Requests held while there is no leader. */
+const heldBytesMax = 64 * 1024 * 1024;
 const messageBytesMax = 1024 * 1024;
 const inflightMessagesMax = 512;
 const uncommittedBytesMax = 1024 * 1024 * 1024;
@@ -119,6 +118,7 @@ export class Replica {
   readonly #flusher: Flusher;
   readonly #snapshotter: Snapshotter;
   readonly #keeper: LeaseKeeper;
+  readonly #autoCompactor: AutoCompactor | undefined;
   #lifecycle: Lifecycle = "created";
   #softState: SoftState = { lead: noNode, state: "StateFollower" };
   #hardState: HardState;
@@ -136,6 +136,7 @@ export class Replica {
   #isScrubbing = false;
   /** Requests that arrived while there was no leader. */
   #held: Uint8Array[] = [];
+  #heldBytes = 0;
   #isPublishing = false;
   #whenReady: (() => void)[] = [];
 
@@ -181,6 +182,7 @@ export class Replica {
       hub: this.hub,
       backend: this.#overlay,
       nowMs: () => clock.nowMs(),
+      metrics: options.metrics,
     });
     this.#requestIds = new RequestIds(nodeId, options.startMs);
     this.#rawNode = new RawNode({
@@ -239,7 +241,7 @@ export class Replica {
           this.#snapshotter.onFlushed(state);
           this.#applySome();
         },
-        observeSeconds: (seconds) => options.observe.flushSeconds(seconds),
+        observeSeconds: (seconds) => options.metrics.backendCommitSeconds.observe(seconds),
       },
       this.#appliedIndex,
     );
@@ -256,8 +258,20 @@ export class Replica {
         this.propose({ leaseCheckpoint: { checkpoints } }, () => {});
       },
       hasCheckpoints: options.hasLeaseCheckpoints,
-      onExpired: () => options.observe.leaseExpired(),
+      onExpired: () => options.metrics.leasesExpired.increment(),
     });
+    const policy = options.autoCompaction;
+    this.#autoCompactor =
+      policy === undefined
+        ? undefined
+        : new AutoCompactor({
+            policy,
+            clock,
+            logger: options.logger,
+            isLeader: () => this.isLeader,
+            currentRevision: () => this.store.currentRevision,
+            compact: (revision, done) => this.propose({ compaction: { revision, physical: false } }, done),
+          });
   }
 
   /** Begins. `onReady` runs once the member has a leader and the cluster knows its name and client URLs. */
@@ -283,6 +297,7 @@ export class Replica {
     assert(this.#lifecycle === "running", "a running replica is stopped", { lifecycle: this.#lifecycle });
     this.#lifecycle = "stopping";
     this.#keeper.stop();
+    this.#autoCompactor?.stop();
     this.#proposals.failAll(refused("stopped"));
     this.#barrier.failAll({ ok: false, reason: "stopped" });
     this.#flusher.flushAll(() => {
@@ -340,7 +355,8 @@ export class Replica {
    */
   propose(operation: Partial<Omit<InternalRaftRequest, "header">>, done: ProposalDone): void {
     const observed: ProposalDone = (outcome) => {
-      if (!outcome.ok && outcome.refusal.startsWith("timeout")) this.#options.observe.proposalFailed();
+      if (!outcome.ok && outcome.refusal.startsWith("timeout"))
+        this.#options.metrics.proposalsFailed.increment();
       done(outcome);
     };
     if (this.#lifecycle !== "running") {
@@ -360,6 +376,10 @@ export class Replica {
     );
     if (data.length > this.#options.requestBytesMax) {
       done(refused("requestTooLarge"));
+      return;
+    }
+    if (this.leader === noNode && this.#heldBytes + data.length > heldBytesMax) {
+      done(refused("tooManyRequests"));
       return;
     }
     const deadlineMs = this.#options.clock.nowMs() + this.#requestTimeoutMs();
@@ -388,6 +408,7 @@ export class Replica {
     const { confState, nodeId } = { confState: this.#confState, nodeId: this.#options.nodeId };
     this.#flusher.start();
     this.#keeper.start();
+    this.#autoCompactor?.start();
     this.#tickLater();
     this.#hubLater();
     if (this.#isCompactionUnfinished()) this.#scrub();
@@ -478,6 +499,7 @@ export class Replica {
   #proposeBytes(data: Uint8Array): void {
     if (this.leader === noNode) {
       this.#held.push(data);
+      this.#heldBytes += data.length;
       return;
     }
     // A proposal that Raft drops stays with the waiting requests and times out there, as in etcd.
@@ -559,10 +581,11 @@ export class Replica {
     this.#softState = softState;
     if (before.state === "StateLeader" && softState.state !== "StateLeader") this.lessor.demote();
     if (softState.lead === before.lead || softState.lead === noNode) return;
-    this.#options.observe.leaderChanged();
+    this.#options.metrics.leaderChanges.increment();
     this.#barrier.onLeaderChanged();
     const held = this.#held;
     this.#held = [];
+    this.#heldBytes = 0;
     for (const data of held) this.#proposeBytes(data);
   }
 
@@ -615,7 +638,7 @@ export class Replica {
         else {
           const request = this.#decode(entry);
           waiting = request.header?.ID;
-          outcome = this.applier.apply(request);
+          outcome = this.#applyRequest(request);
         }
         break;
       case "EntryConfChange":
@@ -637,6 +660,21 @@ export class Replica {
     if (waiting !== undefined && outcome !== undefined) this.#proposals.complete(waiting, outcome);
     if (this.#isCompactionUnfinished()) this.#scrub();
     this.#publish();
+  }
+
+  #applyRequest(request: InternalRaftRequest): Outcome {
+    const { clock, metrics, logger, slowApplyMs } = this.#options;
+    const startedMs = clock.nowMs();
+    const outcome = this.applier.apply(request);
+    const tookMs = clock.nowMs() - startedMs;
+    if (tookMs > slowApplyMs) {
+      metrics.slowApplies.increment();
+      logger.warn("apply request took too long", {
+        took: `${tookMs.toFixed(3)}ms`,
+        "expected-duration": `${slowApplyMs}ms`,
+      });
+    }
+    return outcome;
   }
 
   #decode(entry: Entry): InternalRaftRequest {
