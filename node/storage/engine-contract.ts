@@ -13,7 +13,7 @@ export interface EngineUnderTest {
   readonly isDeferred: boolean;
   /** Closes and opens the same store again. */
   readonly reopen: () => Promise<Engine>;
-  /** Walks everything that the closed store left behind, and throws at damage. */
+  /** Closes the engine, walks everything that it left behind, and throws at damage. */
   readonly finish: () => Promise<void>;
 }
 
@@ -159,9 +159,10 @@ export function testEngineContract(name: string, open: () => Promise<EngineUnder
       }
     }));
 
-  test(`${name}: the size in use never exceeds the size, and both start at nothing`, () =>
+  test(`${name}: the size in use never exceeds the size, and both start at next to nothing`, () =>
     withEngine(open, async ({ engine }) => {
-      assert.deepEqual(engine.size(), { sizeBytes: 0, sizeInUseBytes: 0 });
+      const empty = engine.size();
+      assert.ok(empty.sizeInUseBytes <= empty.sizeBytes && empty.sizeBytes <= 8192, JSON.stringify(empty));
       const values = Array.from({ length: 200 }, (_, i) => put("key", `k${1000 + i}`, "v".repeat(1000)));
       await flushed(engine, values);
       const full = engine.size();
@@ -195,8 +196,11 @@ async function withEngine(
   body: (subject: EngineUnderTest) => Promise<void>,
 ): Promise<void> {
   const subject = await open();
-  await body(subject);
-  await subject.finish();
+  try {
+    await body(subject);
+  } finally {
+    await subject.finish();
+  }
 }
 
 export function put(bucket: Bucket, key: string, value: string): EngineOperation {

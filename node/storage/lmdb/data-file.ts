@@ -1,0 +1,110 @@
+// A look at LMDB's file before LMDB maps it. LMDB trusts its file: opening a truncated one is a SIGBUS, which no
+// handler can turn into an exit reason. So both meta pages are read here first.
+//
+// Meta page i lies at page i. Its header takes 24 bytes (flags at 18), then little-endian: magic, version (4 bytes
+// each), address, map size (8 each), two database records of 48 bytes (the first for free pages, the second the
+// main one: page size or padding 4, flags 2, depth 2, branch, leaf and overflow pages, entries, root page, 8 each),
+// last page, transaction id (8 each). Transaction t writes the meta page t mod 2.
+
+import { FatalError } from "../../lib/fatal.ts";
+import type { Disk, DiskFile } from "../disk.ts";
+import { pageBytes } from "./environment.ts";
+
+const magic = 0xbeefc0de;
+const dataVersion = 2;
+const metaFlag = 0x08;
+const headerBytes = 24;
+const metaBytes = 136;
+const noPage = 0xffff_ffff_ffff_ffffn;
+/** Keeps every byte position a safe integer. */
+const lastPageMax = 2n ** 40n;
+
+export interface Meta {
+  readonly transactionId: number;
+  readonly lastPage: number;
+}
+
+export interface DataFile {
+  /** The meta page of the newest transaction. */
+  readonly newest: Meta;
+  readonly fileBytes: number;
+  /**
+   * The file ends before its last page. LMDB does leave pages at the end unwritten when they are free again at
+   * commit, so this is damage only if a page in use lies there.
+   */
+  readonly isShort: boolean;
+}
+
+/** Throws STORE_DAMAGED with file and offset where LMDB could not open the file safely. */
+export function readDataFile(disk: Disk, path: string): DataFile {
+  const file = disk.open(path, "readOnly");
+  try {
+    const fileBytes = disk.stat(path)?.bytes ?? 0;
+    const first = readMeta(disk, file, { path, fileBytes, page: 0 });
+    const second = readMeta(disk, file, { path, fileBytes, page: 1 });
+    const newest = first.transactionId > second.transactionId ? first : second;
+    // A new file has two equal meta pages of transaction 0.
+    const distance = Math.abs(first.transactionId - second.transactionId);
+    if (distance > 1 || (distance === 0 && newest.transactionId !== 0)) {
+      const ids = `${first.transactionId} and ${second.transactionId}`;
+      throw damage(path, pageBytes, `meta pages of transactions ${ids}, expected two in a row`);
+    }
+    return { newest, fileBytes, isShort: fileBytes < (newest.lastPage + 1) * pageBytes };
+  } finally {
+    disk.close(file);
+  }
+}
+
+interface MetaPlace {
+  readonly path: string;
+  readonly fileBytes: number;
+  readonly page: number;
+}
+
+function readMeta(disk: Disk, file: DiskFile, { path, fileBytes, page }: MetaPlace): Meta {
+  const bytes = new Uint8Array(headerBytes + metaBytes);
+  const start = page * pageBytes;
+  const count = disk.pread(file, bytes, start);
+  if (count < bytes.length) throw damage(path, fileBytes, `the file ends before meta page ${page} does`);
+  const view = new DataView(bytes.buffer);
+  const expect = (at: number, what: string, got: number, expected: number): void => {
+    if (got === expected) return;
+    const text = `meta page ${page} has ${what} ${got.toString(16)}, expected ${expected.toString(16)}`;
+    throw damage(path, start + at, text);
+  };
+  expect(18, "page flags", view.getUint16(18, true), metaFlag);
+  expect(24, "magic", view.getUint32(24, true), magic);
+  expect(28, "data version", view.getUint32(28, true), dataVersion);
+  expect(48, "page size", view.getUint32(48, true), pageBytes);
+  const lastPage = view.getBigUint64(144, true);
+  const transactionId = view.getBigUint64(152, true);
+  if (lastPage < 1n || lastPage > lastPageMax) {
+    throw damage(path, start + 144, `meta page ${page} has last page ${lastPage}`);
+  }
+  for (const at of [88, 136]) {
+    const root = view.getBigUint64(at, true);
+    if (root !== noPage && (root < 2n || root > lastPage)) {
+      throw damage(path, start + at, `meta page ${page} has root page ${root} of ${lastPage}`);
+    }
+  }
+  const isOther = transactionId !== 0n && transactionId % 2n !== BigInt(page);
+  if (isOther || transactionId > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw damage(path, start + 152, `meta page ${page} has transaction ${transactionId}`);
+  }
+  return { transactionId: Number(transactionId), lastPage: Number(lastPage) };
+}
+
+/** Lets the file reach to its last page, so that its size alone tells a truncated one. */
+export function extendDataFile(disk: Disk, path: string, dataFile: DataFile): void {
+  if (!dataFile.isShort) return;
+  const file = disk.open(path, "readWrite");
+  try {
+    disk.truncate(file, (dataFile.newest.lastPage + 1) * pageBytes);
+  } finally {
+    disk.close(file);
+  }
+}
+
+function damage(path: string, offset: number, text: string): FatalError {
+  return new FatalError("STORE_DAMAGED", `${path}: ${text} (offset ${offset})`, { file: path, offset });
+}

@@ -1,0 +1,167 @@
+// The folder member/: generations of the store, and which one is live.
+//
+//   CURRENT        "store-3\n": the live generation
+//   store-3/FORMAT "etcdlike-store 1.0\n": written last, so a folder that has it is complete
+//   store-3/       LMDB's files
+//
+// A generation is built beside the live one, completed with FORMAT, and made live by replacing CURRENT: one rename.
+// What a crash leaves at any point is one of: an incomplete folder or one that CURRENT does not name (removed), a
+// complete folder and no CURRENT (the very first one, made live), or the finished switch. Numbers only grow: a path
+// is never used again while an environment on an older folder may be open, since LMDB finds its locks by path.
+
+import { rmdirSync } from "node:fs";
+import { assert } from "../../lib/assert.ts";
+import { textOf, utf8 } from "../../lib/bytes.ts";
+import { FatalError } from "../../lib/fatal.ts";
+import { type Disk, nodeDisk, readWhole, writeWhole } from "../disk.ts";
+
+const currentName = "CURRENT";
+const formatName = "FORMAT";
+const formatMajor = 1;
+const formatText = `etcdlike-store ${formatMajor}.0\n`;
+
+export interface StoreDisk extends Disk {
+  /** Removes an empty directory. */
+  rmdir(path: string): void;
+}
+
+export const nodeStoreDisk: StoreDisk = { ...nodeDisk, rmdir: (path) => rmdirSync(path) };
+
+export class StoreFolder {
+  readonly #disk: StoreDisk;
+  readonly #path: string;
+  #live: number | undefined;
+  #last: number;
+
+  /** Finds the live generation and removes dead ones. The folder exists and is locked, and no environment in it is open. */
+  constructor(path: string, disk: StoreDisk = nodeStoreDisk) {
+    this.#disk = disk;
+    this.#path = path;
+    const found = this.#generations();
+    this.#last = Math.max(0, ...found);
+    this.#live = this.#readCurrent();
+    if (this.#live === undefined) this.#adopt(found);
+    if (this.#live !== undefined) this.#checkFormat(this.#live);
+    for (const generation of found) if (generation !== this.#live) this.#remove(generation);
+    const temporary = `${path}/${currentName}.tmp`;
+    if (disk.stat(temporary) !== undefined) disk.unlink(temporary);
+  }
+
+  /** The folder of the live generation; undefined when there has never been one. */
+  get livePath(): string | undefined {
+    return this.#live === undefined ? undefined : this.#pathOf(this.#live);
+  }
+
+  /** Makes the folder of a further generation, empty and not live, and returns its path. */
+  begin(): string {
+    this.#last++;
+    const path = this.#pathOf(this.#last);
+    this.#disk.mkdir(path);
+    return path;
+  }
+
+  /** Makes the generation that was begun last the live one. Its files are whole and synced. */
+  publish(path: string): void {
+    assert(path === this.#pathOf(this.#last), "the generation published is the one begun last", { path });
+    // Both also make LMDB's file names durable, and the folder's own.
+    writeWhole(this.#disk, path, formatName, utf8(formatText));
+    this.#disk.fsyncDir(this.#path);
+    this.#makeLive(this.#last);
+  }
+
+  /** Removes a generation that is no longer live, after its environment was closed. */
+  removeDead(path: string): void {
+    const generation = this.#generations().find((number) => this.#pathOf(number) === path);
+    assert(generation !== undefined, "the generation exists", { path });
+    assert(generation !== this.#live, "the generation is not live", { path });
+    this.#remove(generation);
+  }
+
+  #generations(): number[] {
+    return this.#disk
+      .readdir(this.#path)
+      .map((name) => /^store-([1-9][0-9]{0,14})$/.exec(name)?.[1])
+      .filter((digits) => digits !== undefined)
+      .map(Number);
+  }
+
+  #pathOf(generation: number): string {
+    return `${this.#path}/store-${generation}`;
+  }
+
+  #isComplete(generation: number): boolean {
+    return this.#disk.stat(`${this.#pathOf(generation)}/${formatName}`) !== undefined;
+  }
+
+  #readCurrent(): number | undefined {
+    const file = `${this.#path}/${currentName}`;
+    const bytes = readWhole(this.#disk, file);
+    if (bytes === undefined) return undefined;
+    const text = textOf(bytes);
+    const digits = /^store-([1-9][0-9]{0,14})\n$/.exec(text)?.[1];
+    if (digits === undefined) {
+      throw new FatalError("STORE_DAMAGED", `${file} names no store: ${JSON.stringify(text)}`, {
+        file,
+        offset: 0,
+      });
+    }
+    const generation = Number(digits);
+    if (!this.#isComplete(generation)) {
+      throw new FatalError("STORE_DAMAGED", `${file} names store-${generation}, which is not there whole`, {
+        file: `${this.#pathOf(generation)}/${formatName}`,
+      });
+    }
+    return generation;
+  }
+
+  /** Without CURRENT, one complete generation is a first start that was cut short before its last step. */
+  #adopt(found: readonly number[]): void {
+    const complete = found.filter((generation) => this.#isComplete(generation));
+    const [only] = complete;
+    if (only === undefined) return;
+    if (complete.length > 1) {
+      const file = `${this.#path}/${currentName}`;
+      const names = complete.map((generation) => `store-${generation}`).join(", ");
+      throw new FatalError("STORE_DAMAGED", `${file} is missing, and it could name any of ${names}`, {
+        file,
+      });
+    }
+    this.#checkFormat(only);
+    this.#makeLive(only);
+  }
+
+  #checkFormat(generation: number): void {
+    const file = `${this.#pathOf(generation)}/${formatName}`;
+    const text = textOf(readWhole(this.#disk, file) ?? new Uint8Array(0));
+    const major = /^etcdlike-store ([0-9]{1,9})\.[0-9]{1,9}\n$/.exec(text)?.[1];
+    if (major === undefined) {
+      throw new FatalError("STORE_DAMAGED", `${file} is no store format: ${JSON.stringify(text)}`, {
+        file,
+        offset: 0,
+      });
+    }
+    if (Number(major) !== formatMajor) {
+      // Not damage: another version of this program wrote it, and replacing the member would lose good data.
+      const message = `${file} says store format ${major}, this version knows ${formatMajor}`;
+      throw new FatalError("UNKNOWN_ENTRY", message, { file });
+    }
+  }
+
+  #makeLive(generation: number): void {
+    writeWhole(this.#disk, this.#path, currentName, utf8(`store-${generation}\n`));
+    this.#live = generation;
+  }
+
+  /** FORMAT goes first: what is left of a half-removed generation must not look complete. */
+  #remove(generation: number): void {
+    const path = this.#pathOf(generation);
+    const names = this.#disk.readdir(path);
+    const order = [formatName, ...names.filter((name) => name !== formatName)];
+    for (const name of order) {
+      if (!names.includes(name)) continue;
+      this.#disk.unlink(`${path}/${name}`);
+      if (name === formatName) this.#disk.fsyncDir(path);
+    }
+    this.#disk.rmdir(path);
+  }
+}

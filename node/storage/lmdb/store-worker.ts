@@ -1,0 +1,80 @@
+// The thread that owns the store's writer. It takes flushes in order, answers each once it is durable, and answers
+// nothing more after the first failure.
+
+import { parentPort, workerData } from "node:worker_threads";
+import { must } from "../../lib/assert.ts";
+import type { EngineSize } from "../../lib/backend.ts";
+import type { FatalDetails, FatalReason } from "../../lib/fatal.ts";
+import { nodeDisk } from "../disk.ts";
+import { extendDataFile, readDataFile } from "./data-file.ts";
+import { dataFileName, Environment } from "./environment.ts";
+import { fatalOfStoreError } from "./errors.ts";
+import { reportedSize } from "./size.ts";
+import { StoreWriter } from "./writer.ts";
+
+export interface StoreWorkerData {
+  readonly folder: string;
+}
+
+export type ToStoreWorker =
+  | { readonly kind: "write"; readonly arena: ArrayBuffer }
+  | { readonly kind: "close" };
+
+export type FromStoreWorker =
+  | { readonly kind: "written"; readonly size: EngineSize }
+  | {
+      readonly kind: "failed";
+      readonly reason: FatalReason;
+      readonly message: string;
+      readonly details: FatalDetails;
+    }
+  | { readonly kind: "closed" };
+
+const port = must(parentPort ?? undefined, "this file runs as a worker");
+const { folder } = workerData as StoreWorkerData;
+const file = `${folder}/${dataFileName}`;
+let hasFailed = false;
+let environment: Environment | undefined;
+let writer: StoreWriter | undefined;
+
+guarded(() => {
+  environment = new Environment(folder);
+  writer = new StoreWriter(environment);
+});
+
+port.on("message", (message: ToStoreWorker) => {
+  if (message.kind === "write") guarded(() => write(message.arena));
+  else close();
+});
+
+function write(arena: ArrayBuffer): void {
+  const pageUse = must(writer, "the writer is open").write(arena);
+  const dataFile = readDataFile(nodeDisk, file);
+  extendDataFile(nodeDisk, file, dataFile);
+  answer({ kind: "written", size: reportedSize(dataFile.fileBytes, pageUse) });
+}
+
+function close(): void {
+  const finish = (): void => {
+    answer({ kind: "closed" });
+    port.close();
+  };
+  if (environment === undefined) finish();
+  else environment.close(finish);
+}
+
+/** Turns a failure of LMDB or the disk into the last answer. Any other exception is a bug and ends the process. */
+function guarded(work: () => void): void {
+  if (hasFailed) return;
+  try {
+    work();
+  } catch (error) {
+    const { reason, message, details } = fatalOfStoreError(error, file);
+    hasFailed = true;
+    answer({ kind: "failed", reason, message, details });
+  }
+}
+
+function answer(message: FromStoreWorker): void {
+  port.postMessage(message);
+}
