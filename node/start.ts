@@ -1,12 +1,13 @@
 // The first steps of the process, before there is a member: settings, log, and what ends it early.
 
-import { readFileSync, writeSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { decide } from "./cli/command-line.ts";
 import type { MemberConfig } from "./cli/config.ts";
 import type { Environment, Notice } from "./cli/sources.ts";
 import type { Logger } from "./lib/log.ts";
 import { type FatalExitOptions, installFatalExit } from "./observe/fatal-exit.ts";
 import { createLogger } from "./observe/logger.ts";
+import { writeAll } from "./observe/write-all.ts";
 
 export interface Started {
   readonly config: MemberConfig;
@@ -47,13 +48,6 @@ function logStart(log: Logger, argv: readonly string[], notices: readonly Notice
 
 /** Synchronous, so that nothing is lost in a pipe when the process ends. */
 function printAndExit(descriptor: 1 | 2, text: string, exitCode: number): never {
-  const bytes = Buffer.from(text);
-  for (let written = 0; written < bytes.length; ) {
-    try {
-      written += writeSync(descriptor, bytes, written);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-    }
-  }
+  writeAll(descriptor, text);
   process.exit(exitCode);
 }

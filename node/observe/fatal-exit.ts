@@ -1,9 +1,10 @@
 // The end of the process. A fatal end leaves one JSON line on stderr and in the termination log, where a
 // supervisor reads why, and its own exit code.
 
-import { existsSync, writeFileSync, writeSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { exitCodes, FatalError } from "../lib/fatal.ts";
 import { timestamp } from "./logger.ts";
+import { writeAll } from "./write-all.ts";
 
 /** Where Kubernetes reads a container's last words. */
 export const defaultTerminationLog = "/dev/termination-log";
@@ -41,13 +42,13 @@ export interface FatalExitOptions {
 /** Writes the last words and ends the process at once. Whoever calls has nothing left to save. */
 export function exitWith(error: unknown, { terminationLog }: FatalExitOptions): never {
   const { exitCode, line } = lastWords(error, new Date());
-  writeToStderr(line);
+  writeAll(2, `${line}\n`);
   const path = terminationLog ?? (existsSync(defaultTerminationLog) ? defaultTerminationLog : undefined);
   if (path !== undefined) {
     try {
       writeFileSync(path, `${line}\n`);
     } catch (writeError) {
-      writeToStderr(`cannot write ${path}: ${String(writeError)}`);
+      writeAll(2, `cannot write ${path}: ${String(writeError)}\n`);
     }
   }
   process.exit(exitCode);
@@ -57,16 +58,4 @@ export function exitWith(error: unknown, { terminationLog }: FatalExitOptions): 
 export function installFatalExit(options: FatalExitOptions): void {
   process.on("uncaughtException", (error) => exitWith(error, options));
   process.on("unhandledRejection", (reason) => exitWith(reason, options));
-}
-
-function writeToStderr(line: string): void {
-  const bytes = Buffer.from(`${line}\n`);
-  for (let written = 0; written < bytes.length; ) {
-    try {
-      written += writeSync(2, bytes, written);
-    } catch (error) {
-      // A full pipe empties in a moment; a closed one never does, and then nobody reads the line anyway.
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return;
-    }
-  }
 }

@@ -1,0 +1,39 @@
+// Which method of which service goes to which handler. What is not named here answers UNIMPLEMENTED.
+
+import type { ClusterService } from "../api/cluster-service.ts";
+import type { KvService } from "../api/kv-service.ts";
+import type { LeaseService } from "../api/lease-service.ts";
+import type { MaintenanceService } from "../api/maintenance-service.ts";
+import type { WatchService } from "../api/watch-service.ts";
+import { services } from "../wire/services.ts";
+import { bidi, type Route, serverStream, unary } from "./routes.ts";
+
+export interface MemberServices {
+  readonly kv: KvService;
+  readonly watch: WatchService;
+  readonly lease: LeaseService;
+  readonly maintenance: MaintenanceService;
+  readonly cluster: ClusterService;
+}
+
+export function memberRoutes({ kv, watch, lease, maintenance, cluster }: MemberServices): readonly Route[] {
+  return [
+    unary(services.kv.range, (request) => kv.range(request)),
+    serverStream(services.kv.rangeStream, (request, call) => kv.rangeStream(request, call)),
+    unary(services.kv.put, (request) => kv.put(request)),
+    unary(services.kv.deleteRange, (request) => kv.deleteRange(request)),
+    unary(services.kv.txn, (request) => kv.txn(request)),
+    unary(services.kv.compact, (request) => kv.compact(request)),
+    bidi(services.watch.watch, (requests, call) => watch.watch(requests, call)),
+    unary(services.lease.leaseGrant, (request) => lease.leaseGrant(request)),
+    unary(services.lease.leaseRevoke, (request) => lease.leaseRevoke(request)),
+    bidi(services.lease.leaseKeepAlive, (requests, call) => lease.leaseKeepAlive(requests, call)),
+    unary(services.lease.leaseTimeToLive, (request) => lease.leaseTimeToLive(request)),
+    unary(services.lease.leaseLeases, (request) => lease.leaseLeases(request)),
+    unary(services.maintenance.status, (request) => maintenance.status(request)),
+    unary(services.maintenance.hash, (request) => maintenance.hash(request)),
+    unary(services.maintenance.hashKV, (request) => maintenance.hashKV(request)),
+    unary(services.maintenance.alarm, (request) => maintenance.alarm(request)),
+    unary(services.cluster.memberList, (request) => cluster.memberList(request)),
+  ];
+}

@@ -1,0 +1,170 @@
+// HTTP/1.1 on fastify: health, version and metrics, in the words of etcd's own server. It does not listen;
+// connections are handed to it. Knows the member only through its status port.
+
+import type { Server as HttpServer } from "node:http";
+import type { Socket } from "node:net";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Logger } from "../lib/log.ts";
+import { buildVersion, compatibleVersion, storageVersion } from "../lib/version.ts";
+import { answerChecks, answerHealth, type CheckType, checkNames, type TextResponse } from "./health.ts";
+import type { HealthMetrics, HttpStatus } from "./status-port.ts";
+
+export interface HttpServerOptions {
+  /** "client" adds /version and what browsers need; "metrics" is for --listen-metrics-urls. */
+  readonly kind: "client" | "metrics";
+  readonly member: HttpStatus;
+  readonly log: Logger;
+  readonly metrics: HealthMetrics;
+  readonly scrape: () => Promise<string>;
+  readonly scrapeContentType: string;
+  /** "*" allows every one. */
+  readonly corsOrigins: readonly string[];
+  readonly hostWhitelist: readonly string[];
+}
+
+export interface MemberHttpServer {
+  serve(socket: Socket): void;
+  /** Closes every connection, after answers under way or after the grace. */
+  stop(graceMs: number): Promise<void>;
+}
+
+export async function createHttpServer(options: HttpServerOptions): Promise<MemberHttpServer> {
+  const app = fastify({ logger: false, forceCloseConnections: "idle" });
+  if (options.kind === "client") guardClients(app, options);
+  addHealth(app, options);
+  app.all("/metrics", async (_request, reply) =>
+    reply.header("content-type", options.scrapeContentType).send(await options.scrape()),
+  );
+  if (options.kind === "client") {
+    app.all("/version", (request, reply) => {
+      if (refuseOtherMethods(request, reply)) return;
+      sendVersion(reply, options.member);
+    });
+  }
+  app.setNotFoundHandler((_request, reply) =>
+    sendError(reply, { status: 404, body: "404 page not found\n" }),
+  );
+  await app.ready();
+  return new FastifyServer(app);
+}
+
+const idleSweepMs = 20;
+
+class FastifyServer implements MemberHttpServer {
+  readonly #app: FastifyInstance;
+  readonly #server: HttpServer;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(app: FastifyInstance) {
+    this.#app = app;
+    this.#server = app.server;
+  }
+
+  serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    this.#server.emit("connection", socket);
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.#server.closeIdleConnections();
+    // A connection that was busy becomes idle with its answer, and nobody else looks at it then.
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), idleSweepMs);
+    const force = setTimeout(() => this.#destroyAll(), graceMs);
+    await Promise.all(
+      [...this.#sockets].map((socket) => new Promise<void>((resolve) => socket.once("close", resolve))),
+    );
+    clearInterval(sweep);
+    clearTimeout(force);
+    await this.#app.close();
+  }
+
+  #destroyAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+function addHealth(app: FastifyInstance, { member, log, metrics }: HttpServerOptions): void {
+  const sinks = { log, metrics };
+  app.all("/health", async (request, reply) => {
+    if (refuseOtherMethods(request, reply)) {
+      log.warn("/health error", { "status-code": 405 });
+      return reply;
+    }
+    return send(reply, await answerHealth(member, queryOf(request), sinks));
+  });
+  for (const type of ["livez", "readyz"] as const satisfies readonly CheckType[]) {
+    for (const only of [undefined, ...checkNames(type)]) {
+      const path = only === undefined ? `/${type}` : `/${type}/${only}`;
+      app.all(path, async (request, reply) => {
+        if (refuseOtherMethods(request, reply)) {
+          log.warn("Health request error", { path, "status-code": 405 });
+          return reply;
+        }
+        return sendError(reply, await answerChecks(type, only, member, queryOf(request), sinks));
+      });
+    }
+  }
+}
+
+/** Host check against DNS rebinding, CORS headers, and every preflight answered. */
+function guardClients(app: FastifyInstance, { corsOrigins, hostWhitelist, log }: HttpServerOptions): void {
+  const isAnyHost = hostWhitelist.length === 0 || hostWhitelist.includes("*");
+  const isAnyOrigin = corsOrigins.includes("*");
+  app.addHook("onRequest", async (request, reply) => {
+    if (!isAnyHost && !hostWhitelist.includes(request.hostname)) {
+      log.warn("refused an HTTP request for a host that is not in --host-whitelist", {
+        host: request.hostname,
+      });
+      return sendError(reply, {
+        status: 421,
+        body: `host ${JSON.stringify(request.hostname)} is not allowed\n`,
+      });
+    }
+    const origin = request.headers.origin;
+    if (isAnyOrigin) addCorsHeaders(reply, "*");
+    else if (origin !== undefined && corsOrigins.includes(origin)) addCorsHeaders(reply, origin);
+    if (request.method === "OPTIONS") return reply.status(200).send();
+    return undefined;
+  });
+}
+
+function addCorsHeaders(reply: FastifyReply, origin: string): void {
+  reply.header("access-control-allow-methods", "POST, GET, OPTIONS, PUT, DELETE");
+  reply.header("access-control-allow-origin", origin);
+  reply.header("access-control-allow-headers", "accept, content-type, authorization");
+}
+
+function sendVersion(reply: FastifyReply, member: HttpStatus): void {
+  reply.header("content-type", "application/json").send(
+    JSON.stringify({
+      etcdserver: compatibleVersion,
+      etcdcluster: member.clusterVersion() ?? "not_decided",
+      storage: storageVersion,
+      etcdlike: buildVersion,
+    }),
+  );
+}
+
+/** Answers anything but GET; true when it did. */
+function refuseOtherMethods(request: FastifyRequest, reply: FastifyReply): boolean {
+  if (request.method === "GET") return false;
+  reply.header("allow", "GET");
+  sendError(reply, { status: 405, body: "Method Not Allowed\n" });
+  return true;
+}
+
+function send(reply: FastifyReply, { status, body }: TextResponse): FastifyReply {
+  return reply.status(status).header("content-type", "text/plain; charset=utf-8").send(body);
+}
+
+/** The form of Go's `http.Error`. */
+function sendError(reply: FastifyReply, response: TextResponse): FastifyReply {
+  reply.header("x-content-type-options", "nosniff");
+  return send(reply, response);
+}
+
+function queryOf(request: FastifyRequest): URLSearchParams {
+  const at = request.url.indexOf("?");
+  return new URLSearchParams(at < 0 ? "" : request.url.slice(at + 1));
+}
