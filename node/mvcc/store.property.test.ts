@@ -71,6 +71,8 @@ class Rig {
     this.flush();
     this.overlay = new Overlay(this.#engine);
     this.store = new Store(this.overlay, { leases: this.attachments });
+    assert.equal(this.store.currentRevision, this.model.currentRevision);
+    assert.equal(this.store.compactRevision, this.model.compactRevision);
     this.note("restart");
   }
 
@@ -247,7 +249,7 @@ function streamInChunks(rig: Rig): void {
 function interfere(rig: Rig): void {
   if (rig.chance(4)) transact(rig);
   if (rig.chance(8)) compact(rig);
-  if (rig.chance(4)) scrub(rig);
+  if (rig.chance(3)) scrub(rig);
   if (rig.chance(16)) rig.flush();
 }
 
@@ -271,7 +273,8 @@ function compact(rig: Rig): void {
 }
 
 function scrub(rig: Rig): void {
-  const progress = rig.store.compaction.step({ recordsMax: 1 + rig.random.below(8), bytesMax: 5000 });
+  const recordsMax = rig.chance(2) ? 1000 : 1 + rig.random.below(8);
+  const progress = rig.store.compaction.step({ recordsMax, bytesMax: 100 * recordsMax });
   rig.note(`scrub ${progress}`);
 }
 

@@ -27,7 +27,7 @@ import { rangeOne } from "./range-one.ts";
 import { RangeStreamJob } from "./range-stream.ts";
 import { assertRecordKey, mainOf, type Revision } from "./revision.ts";
 import type { WatchHistory } from "./watch-event.ts";
-import { type LeaseAttachments, type TxnResult, WriteTxn } from "./write-txn.ts";
+import { type LeaseAttachments, type TxnHost, type TxnResult, WriteTxn } from "./write-txn.ts";
 
 export interface StoreOptions {
   readonly leases?: LeaseAttachments;
@@ -50,8 +50,7 @@ const firstRevision: Revision = 1;
 
 export class Store {
   readonly #backend: Backend;
-  readonly #index: KeyIndex;
-  readonly #leases: LeaseAttachments | undefined;
+  readonly #host: TxnHost;
   readonly #pins = new Pins();
   readonly #memo = new CountMemo();
   // Invariant: compaction.revision <= currentRevision.
@@ -65,13 +64,15 @@ export class Store {
 
   constructor(backend: Backend, { leases, hashesCompactions = true }: StoreOptions = {}) {
     this.#backend = backend;
-    this.#index = new KeyIndex(backend);
-    this.#leases = leases;
-    this.compaction = new Compaction(backend, {
-      index: this.#index,
-      pins: this.#pins,
-      takesHashes: hashesCompactions,
-    });
+    const index = new KeyIndex(backend);
+    this.#host = {
+      backend,
+      index,
+      leases,
+      rangeAt: (request, revision) => this.#rangeAt(request, revision),
+      end: (result) => this.#endWrite(result),
+    };
+    this.compaction = new Compaction(backend, { index, pins: this.#pins, takesHashes: hashesCompactions });
     // Compaction may have removed the newest records, but then it was decided at their revision or later.
     this.#currentRevision = Math.max(firstRevision, lastRecordRevision(backend), this.compaction.revision);
     this.history = new StoreHistory(backend, this);
@@ -95,14 +96,7 @@ export class Store {
   beginWrite(): WriteTxn {
     assert(!this.#isWriting, "one transaction writes at a time");
     this.#isWriting = true;
-    const host = {
-      backend: this.#backend,
-      index: this.#index,
-      leases: this.#leases,
-      rangeAt: (request: RangeRequest, revision: Revision) => this.#rangeAt(request, revision),
-      end: (result: TxnResult) => this.#endWrite(result),
-    };
-    return new WriteTxn(host, this.#currentRevision);
+    return new WriteTxn(this.#host, this.#currentRevision);
   }
 
   /** A whole range in one go: for single keys, small ranges, and inside the apply of an entry. */
