@@ -9,7 +9,7 @@ import type { Bucket, Cursor, Engine, EngineOperation, EngineSize, KeyRange } fr
 import { FatalError } from "../../lib/fatal.ts";
 import { packArena } from "./arena.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
-import { dataFileName, Environment } from "./environment.ts";
+import { dataFileName, Environment, lockFileName } from "./environment.ts";
 import { fatalOfStoreError } from "./errors.ts";
 import { probeStore } from "./probe.ts";
 import { StoreReader } from "./reader.ts";
@@ -118,7 +118,7 @@ export class LmdbEngine implements Engine {
   }
 }
 
-/** The path of a generation that is live and safe to open. */
+/** The path of a generation that is live and safe to open. No environment on it is open. */
 function openGeneration(storeFolder: StoreFolder, disk: StoreDisk): string {
   const live = storeFolder.livePath ?? createGeneration(storeFolder);
   const file = `${live}/${dataFileName}`;
@@ -134,6 +134,10 @@ function openGeneration(storeFolder: StoreFolder, disk: StoreDisk): string {
     }
     extendDataFile(disk, file, dataFile);
   }
+  // Reader slots and lock states of dead processes. LMDB tells them by process id, and in a container every process
+  // has the same one: a slot left behind would keep pages from being used again.
+  const lockFile = `${live}/${lockFileName}`;
+  if (disk.stat(lockFile) !== undefined) disk.unlink(lockFile);
   return live;
 }
 

@@ -17,6 +17,7 @@ export const pageBytes = 8192;
 /** LMDB's limit at this page size. */
 export const keyBytesMax = 4026;
 export const dataFileName = "data.mdb";
+export const lockFileName = "lock.mdb";
 
 /** The package refuses the 13th named database by default. */
 const databasesMax = 64;
