@@ -18,6 +18,9 @@ import type { Storage } from "../storage.ts";
 import { Output } from "./output.ts";
 import { TranscriptError } from "./transcript.ts";
 
+/** Far more rounds than any group needs to come to rest, and few enough to fail soon when it never does. */
+const roundsMax = 1_000;
+
 export type GroupOptions = Partial<Omit<RaftConfig, "id" | "storage" | "random" | "logger" | "applied">>;
 
 export interface Member {
@@ -200,7 +203,8 @@ export class Group {
   stabilize(ids: readonly number[]): string | undefined {
     const members = ids.length === 0 ? this.members.map((_, at) => at + 1) : ids;
     let isDone = false;
-    while (!isDone) {
+    for (let round = 0; !isDone; round++) {
+      if (round === roundsMax) throw new TranscriptError("the members never come to rest");
       isDone = true;
       for (const id of members) {
         if (!this.member(id).node.hasReady()) continue;

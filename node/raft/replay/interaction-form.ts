@@ -62,6 +62,8 @@ function handle(group: Group, command: Command): Complaint {
     case "raft-state":
       printStates(group);
       return undefined;
+    case "read-index":
+      return readIndex(group, command);
     case "report-unreachable":
       return reportUnreachable(group, command);
     case "send-snapshot":
@@ -239,6 +241,13 @@ function proposeConfChange(group: Group, command: Command): Complaint {
     change = { id: 0n, type: single.type, nodeId: single.nodeId, context };
   }
   return group.complaintOf(group.member(firstId(command)).node.proposeConfChange(change));
+}
+
+function readIndex(group: Group, command: Command): Complaint {
+  const context = bareArguments(command)[1];
+  if (context === undefined) throw new TranscriptError("read-index needs a member and a context");
+  group.member(firstId(command)).node.readIndex(utf8(context));
+  return undefined;
 }
 
 function reportUnreachable(group: Group, command: Command): Complaint {
