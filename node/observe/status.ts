@@ -22,7 +22,6 @@ export interface StatusReading {
 
   readonly currentRevision: number;
   readonly compactRevision: number;
-  readonly keys: number;
   readonly watchStreams: number;
   readonly watchers: number;
   readonly slowWatchers: number;
@@ -48,7 +47,6 @@ export function statusFamilies(read: () => StatusReading): readonly Family[] {
     ["etcd_mvcc_db_open_read_transactions", "Open read transactions.", (s) => s.openReadTransactions],
     ["etcd_debugging_mvcc_current_revision", "The store's current revision.", (s) => s.currentRevision],
     ["etcd_debugging_mvcc_compact_revision", "The last compacted revision.", (s) => s.compactRevision],
-    ["etcd_debugging_mvcc_keys_total", "Keys in the store.", (s) => s.keys],
     ["etcd_debugging_mvcc_watch_stream_total", "Open watch streams.", (s) => s.watchStreams],
     ["etcd_debugging_mvcc_watcher_total", "Watchers.", (s) => s.watchers],
     ["etcd_debugging_mvcc_slow_watcher_total", "Watchers that are behind.", (s) => s.slowWatchers],

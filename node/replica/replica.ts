@@ -405,15 +405,13 @@ export class Replica {
   }
 
   #run(): void {
-    const { confState, nodeId } = { confState: this.#confState, nodeId: this.#options.nodeId };
     this.#flusher.start();
     this.#keeper.start();
     this.#autoCompactor?.start();
     this.#tickLater();
     this.#hubLater();
     if (this.#isCompactionUnfinished()) this.#scrub();
-    // A cluster of one need not wait an election timeout for a vote of its own.
-    if (confState.voters.length === 1 && confState.voters[0] === nodeId) this.#rawNode.campaign();
+    this.#campaignIfAlone();
     this.#drive();
   }
 
@@ -600,6 +598,7 @@ export class Replica {
         this.#applyQueue.shift();
         this.#applyOffset = 0;
         this.#deliver(message.responses);
+        this.#campaignIfAlone();
         continue;
       }
       // Both layers of the overlay are full: the end of a flush calls here again.
@@ -619,6 +618,13 @@ export class Replica {
     }
     this.#barrier.onApplied(this.#appliedIndex);
     this.#driveSoonIfReady();
+  }
+
+  /** A cluster of one need not wait an election timeout for a vote of its own. */
+  #campaignIfAlone(): void {
+    const { voters } = this.#confState;
+    const isAlone = voters.length === 1 && voters[0] === this.nodeId;
+    if (isAlone && this.#softState.state === "StateFollower") this.#rawNode.campaign();
   }
 
   #driveSoonIfReady(): void {
@@ -713,7 +719,6 @@ export class Replica {
       "added-peer-peer-urls": member.peerUrls,
       "added-peer-is-learner": member.isLearner,
     });
-    if (this.#confState.voters.length === 1 && this.leader === noNode) this.#rawNode.campaign();
   }
 
   /** Tells the cluster this member's name and client URLs, and as leader its version, where that is not known yet. */

@@ -1,0 +1,26 @@
+// The composition root: the real process around a member. Signals, exit codes and nothing else.
+
+import type { Environment } from "./cli/sources.ts";
+import { startMember } from "./member.ts";
+import { exitWith } from "./observe/fatal-exit.ts";
+import { start } from "./start.ts";
+
+/** Runs a member until it is told to stop or cannot go on. `argv` is without the program's own name. */
+export async function main(argv: readonly string[], environment: Environment): Promise<void> {
+  const { config, log, fatalExit } = start(argv, environment);
+  const end = (error: unknown): never => exitWith(error, fatalExit);
+  try {
+    const member = await startMember({ config, log, onFatal: end, onUnexpected: end });
+    let isStopping = false;
+    const stop = (signal: NodeJS.Signals): void => {
+      if (isStopping) return;
+      isStopping = true;
+      log.info("received signal; shutting down", { signal });
+      member.stop().then(() => process.exit(0), end);
+    };
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+  } catch (error) {
+    end(error);
+  }
+}
