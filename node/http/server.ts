@@ -45,6 +45,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
     sendError(reply, { status: 404, body: "404 page not found\n" }),
   );
   await app.ready();
+  // Node's server starts its time limits for headers and its list of connections when it listens, and this
+  // one never does.
+  app.server.emit("listening");
   return new FastifyServer(app);
 }
 
@@ -136,14 +139,14 @@ function addCorsHeaders(reply: FastifyReply, origin: string): void {
 }
 
 function sendVersion(reply: FastifyReply, member: HttpStatus): void {
-  reply.header("content-type", "application/json").send(
-    JSON.stringify({
-      etcdserver: compatibleVersion,
-      etcdcluster: member.clusterVersion() ?? "not_decided",
-      storage: storageVersion,
-      etcdlike: buildVersion,
-    }),
-  );
+  const versions = {
+    etcdserver: compatibleVersion,
+    etcdcluster: member.clusterVersion() ?? "not_decided",
+    storage: storageVersion,
+    etcdlike: buildVersion,
+  };
+  // As bytes, because fastify adds a charset to the content type of a JSON text.
+  reply.header("content-type", "application/json").send(Buffer.from(JSON.stringify(versions)));
 }
 
 /** Answers anything but GET; true when it did. */
