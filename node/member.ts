@@ -12,8 +12,6 @@ import { MemberApi } from "./api/member-api.ts";
 import { WatchService } from "./api/watch-service.ts";
 import { bootstrapProblem, type MemberConfig } from "./cli/config.ts";
 import { featureGates } from "./cli/feature-gates.ts";
-import type { EndpointUrl } from "./cli/values.ts";
-import { ClientPort, type ListenAddress } from "./grpc/client-port.ts";
 import { HealthService } from "./grpc/health.ts";
 import { memberRoutes } from "./grpc/member-routes.ts";
 import { GrpcServer } from "./grpc/server.ts";
@@ -26,6 +24,7 @@ import { hexId, noNode } from "./lib/ids.ts";
 import type { Logger } from "./lib/log.ts";
 import { SeededRandom } from "./lib/random.ts";
 import { compatibleVersion } from "./lib/version.ts";
+import { openListeners } from "./listeners.ts";
 import { bootstrapClusterId, bootstrapMemberId } from "./membership/identity.ts";
 import { encodeMember, type Member as MemberRecord } from "./membership/member.ts";
 import { realClock } from "./observe/real-clock.ts";
@@ -244,35 +243,12 @@ async function openSurface({
     });
   const clientHttp = await http("client");
   const metricsHttp = await http("metrics");
-  const isShared = config.listenClientHttpUrls.length === 0;
-  const open = (
-    urls: readonly EndpointUrl[],
-    serve: Pick<Parameters<typeof ClientPort.open>[1], "http1" | "http2">,
-  ) =>
-    Promise.all(
-      urls.map((url) => ClientPort.open(addressOf(url), { ...serve, isPortReused: config.socketReusePort })),
-    );
-  const serveGrpc = grpc.serve.bind(grpc);
-  const serveHttp = clientHttp.serve.bind(clientHttp);
-  const ports = [
-    ...(await open(config.listenClientUrls, { http2: serveGrpc, http1: isShared ? serveHttp : undefined })),
-    ...(await open(config.listenClientHttpUrls, { http2: undefined, http1: serveHttp })),
-    ...(await open(config.listenMetricsUrls, {
-      http2: undefined,
-      http1: metricsHttp.serve.bind(metricsHttp),
-    })),
-  ];
-  for (const { text } of config.listenClientUrls) {
-    log.info("serving client traffic insecurely; this is strongly discouraged!", {
-      traffic: "grpc+http",
-      address: text,
-    });
-  }
+  const listeners = await openListeners(config, { grpc, http: clientHttp, metrics: metricsHttp }, log);
   health.setServing(true);
   return {
     async stop() {
       health.setServing(false);
-      for (const port of ports) port.close();
+      listeners.close();
       monitor.stop();
       await Promise.all([
         grpc.stop(drainGraceMs),
@@ -281,10 +257,6 @@ async function openSurface({
       ]);
     },
   };
-}
-
-function addressOf(url: EndpointUrl): ListenAddress {
-  return url.scheme === "unix" ? { path: url.host } : { host: url.host, port: url.port };
 }
 
 /** 63 random bits, never zero. */
