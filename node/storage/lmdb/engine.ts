@@ -16,6 +16,10 @@ import { StoreReader } from "./reader.ts";
 import { reportedSize } from "./size.ts";
 import { nodeStoreDisk, type StoreDisk, StoreFolder } from "./store-folder.ts";
 import type { FromStoreWorker, StoreWorkerData, ToStoreWorker } from "./store-worker.ts";
+import { Turn } from "./turn.ts";
+
+/** A transaction takes tens of milliseconds; a disk that takes longer than this will not finish either. */
+const exitWaitMs = 10_000;
 
 export interface LmdbEngineOptions {
   /** The folder member/, locked by this process. */
@@ -29,6 +33,8 @@ export class LmdbEngine implements Engine {
   readonly #environment: Environment;
   readonly #reader: StoreReader;
   readonly #worker: Worker;
+  readonly #turn = new Turn();
+  readonly #onExit = (): void => this.#turn.end(exitWaitMs);
   readonly #file: string;
   readonly #onFatal: (error: FatalError) => void;
   #size: EngineSize;
@@ -50,8 +56,9 @@ export class LmdbEngine implements Engine {
       onFatal: (error) => this.#fail(error),
     });
     this.#size = reportedSize(readDataFile(disk, this.#file).fileBytes, this.#environment.pageUse());
-    this.#worker = startWorker({ folder });
+    this.#worker = startWorker({ folder, turnMemory: this.#turn.memory });
     this.#worker.on("message", (message: FromStoreWorker) => this.#onMessage(message));
+    process.on("exit", this.#onExit);
     // Only a bug gets here: failures of LMDB and the disk come as messages.
     this.#worker.on("error", (error) => {
       throw error;
@@ -106,6 +113,7 @@ export class LmdbEngine implements Engine {
         this.#fail(new FatalError(message.reason, message.message, message.details));
         return;
       case "closed":
+        process.off("exit", this.#onExit);
         this.#reader.close();
         this.#environment.close(() => this.#onClosed?.());
     }

@@ -10,10 +10,12 @@ import { extendDataFile, readDataFile } from "./data-file.ts";
 import { dataFileName, Environment } from "./environment.ts";
 import { fatalOfStoreError } from "./errors.ts";
 import { reportedSize } from "./size.ts";
+import { Turn, type TurnMemory } from "./turn.ts";
 import { StoreWriter } from "./writer.ts";
 
 export interface StoreWorkerData {
   readonly folder: string;
+  readonly turnMemory: TurnMemory;
 }
 
 export type ToStoreWorker =
@@ -31,21 +33,36 @@ export type FromStoreWorker =
   | { readonly kind: "closed" };
 
 const port = must(parentPort ?? undefined, "this file runs as a worker");
-const { folder } = workerData as StoreWorkerData;
+const { folder, turnMemory } = workerData as StoreWorkerData;
+const turn = new Turn(turnMemory);
 const file = `${folder}/${dataFileName}`;
 let hasFailed = false;
 let environment: Environment | undefined;
 let writer: StoreWriter | undefined;
 
-guarded(() => {
-  environment = new Environment(folder);
-  writer = new StoreWriter(environment);
+inTurn(() => {
+  guarded(() => {
+    environment = new Environment(folder);
+    writer = new StoreWriter(environment);
+  });
 });
 
 port.on("message", (message: ToStoreWorker) => {
-  if (message.kind === "write") guarded(() => write(message.arena));
-  else close();
+  if (!turn.take()) return;
+  inTurn(() => {
+    if (message.kind === "write") guarded(() => write(message.arena));
+    else close();
+  });
 });
+
+/** Gives the turn back however `work` ends. */
+function inTurn(work: () => void): void {
+  try {
+    work();
+  } finally {
+    turn.giveBack();
+  }
+}
 
 function write(arena: ArrayBuffer): void {
   const pageUse = must(writer, "the writer is open").write(arena);
