@@ -95,20 +95,20 @@ class Cluster {
   step(lossPercent: number): void {
     const member = must(this.#members[this.#random.below(memberCount)], "a member");
     const dice = this.#random.below(1000);
-    if (dice < 250) member.node.tick();
-    else if (dice < 600) this.#deliver(lossPercent);
-    else if (dice < 800) this.#work(member);
-    else if (dice < 850) this.#appendThread(member);
-    else if (dice < 900) this.#applyThread(member);
-    else if (dice < 950) this.#propose(member);
-    else if (dice < 955) this.#proposeConfChange(member);
-    else if (dice < 960) member.node.transferLeader(nodeId(1 + this.#random.below(memberCount)));
-    else if (dice < 965) this.#compact(member);
-    else if (dice < 970) member.node.reportUnreachable(nodeId(1 + this.#random.below(memberCount)));
-    else if (dice < 973) this.#crash(member);
-    else if (dice < 975) member.node.forgetLeader();
+    if (dice < 120) member.node.tick();
+    else if (dice < 520) this.#deliver(lossPercent);
+    else if (dice < 700) this.#work(member);
+    else if (dice < 800) this.#appendThread(member);
+    else if (dice < 880) this.#applyThread(member);
+    else if (dice < 940) this.#propose(member);
+    else if (dice < 950) this.#proposeConfChange(member);
+    else if (dice < 955) member.node.transferLeader(nodeId(1 + this.#random.below(memberCount)));
+    else if (dice < 960) this.#compact(member);
+    else if (dice < 965) member.node.reportUnreachable(nodeId(1 + this.#random.below(memberCount)));
+    else if (dice < 967) this.#crash(member);
+    else if (dice < 970) member.node.forgetLeader();
     else if (dice < 985) this.#read(member);
-    else this.#work(member);
+    else member.node.campaign();
     this.#checkMember(member);
   }
 
@@ -263,7 +263,6 @@ class Cluster {
       member.storage.setHardState(hardState);
     }
     if (snapshot !== undefined) {
-      assert.equal(entries.length, 0);
       member.storage.applySnapshot(snapshot);
       member.applied = snapshot.metadata;
       this.counts.snapshots++;
@@ -273,6 +272,8 @@ class Cluster {
 
   #apply(member: Member, entries: readonly Entry[]): void {
     for (const entry of entries) {
+      // Handed out before a snapshot that was installed meanwhile.
+      if (entry.index <= member.applied.index) continue;
       assert.equal(entry.index, member.applied.index + 1, "applied in order");
       const known = this.#committed.get(entry.index);
       if (known === undefined) {
@@ -360,7 +361,7 @@ function totalOf(seeds: number, options: Options): Cluster["counts"] {
   const total = { elections: 0, commits: 0, crashes: 0, confChanges: 0, snapshots: 0, reads: 0 };
   for (let seed = 1; seed <= seeds; seed++) {
     const cluster = new Cluster(seed, options);
-    for (let i = 0; i < 6_000; i++) {
+    for (let i = 0; i < 12_000; i++) {
       cluster.step(i % 2_000 < 500 ? 60 : 5);
       if (i % 500 === 0) cluster.checkLogsMatch();
     }
@@ -384,7 +385,7 @@ for (const options of variants) {
     .filter(([, isOn]) => isOn)
     .map(([name]) => name);
   test(`a random cluster keeps Raft's promises and recovers (${names.join(", ") || "plain"})`, () => {
-    const total = totalOf(12, options);
+    const total = totalOf(15, options);
     // A run in which something never happened would prove nothing about it.
     for (const [what, count] of Object.entries(total)) assert.ok(count > 0, `no ${what}`);
   });

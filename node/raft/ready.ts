@@ -28,7 +28,9 @@ export interface ReadState {
  * With async storage writes: send `messages` at once and hand `storageMessages` to the two storage threads, which
  * work each in its own order and deliver a message's `responses` (to this member through `step`, or to others over
  * the network) after it was carried out. The other fields only repeat what those messages hold; there is no
- * `advance`, and `messagesAfterAppend` is empty since they are responses of the append message.
+ * `advance`, and `messagesAfterAppend` is empty since they are responses of the append message. A snapshot is installed
+ * by the append thread, so apply work handed out before it may come up after it: entries at or below the index of the
+ * state machine are skipped then, conf changes among them included.
  */
 export interface Ready {
   /** Undefined when unchanged. */
@@ -38,7 +40,10 @@ export interface Ready {
   readonly readStates: readonly ReadState[];
   /** To append to the log on disk, replacing what is there from the first one's index on. */
   readonly entries: readonly Entry[];
-  /** To install, replacing the log and the state machine. Comes without entries. */
+  /**
+   * To install, replacing the log and the state machine, before `entries` are appended behind it: entries that arrived
+   * right after the snapshot come in the same round. Committed entries never do.
+   */
   readonly snapshot: Snapshot | undefined;
   readonly committedEntries: readonly Entry[];
   /** These may leave at once. */
