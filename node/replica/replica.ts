@@ -540,7 +540,10 @@ export class Replica {
     const { entries, responses } = message;
     const commit = this.#hardState.commit;
     const append = { hardState: ready.hardState, entries };
-    if (!ready.mustSync && responses.length === 0) {
+    // Where only the commit moved, entries under way are answered for by the append that carries them, in this term.
+    const isCommitOnly =
+      entries.length === 0 && responses.every((one) => one.type === "MsgStorageAppendResp");
+    if (!ready.mustSync && isCommitOnly) {
       this.#options.log.append(append);
       return;
     }
