@@ -21,7 +21,7 @@ import {
   wholeKey,
 } from "./index-key.ts";
 import { type Revision, readUint64, writeUint64 } from "./revision.ts";
-import { decodeVersion, mainOfVersion, type Version } from "./version.ts";
+import { decodeVersion, encodeVersion, type Version } from "./version.ts";
 
 /** Where a user key's versions stand. */
 export interface KeyPlace {
@@ -52,16 +52,16 @@ export function findPlace(reader: BackendReader, key: Uint8Array): KeyPlace | un
   };
 }
 
-/** The newest version's encoded form, undefined for a key that never was or is forgotten. */
-export function headBytes(reader: BackendReader, place: KeyPlace): Uint8Array | undefined {
-  return reader.get(place.bucket, place.headKey);
+/** The newest version, a tombstone too; undefined for a key that never was or is forgotten. */
+export function headOf(reader: BackendReader, place: KeyPlace): Version | undefined {
+  const bytes = reader.get(place.bucket, place.headKey);
+  return bytes === undefined ? undefined : decodeVersion(bytes);
 }
 
 /** The newest version at or below the revision, a tombstone too. */
 export function versionAt(reader: BackendReader, place: KeyPlace, revision: Revision): Version | undefined {
-  const head = headBytes(reader, place);
-  if (head === undefined) return undefined;
-  if (mainOfVersion(head) <= revision) return decodeVersion(head);
+  const head = headOf(reader, place);
+  if (head === undefined || head.main <= revision) return head;
   const cursor = reader.cursor(place.bucket, {
     start: historyKey(place.headKey, revision, 0xffff_ffff),
     end: behindVersions(place.headKey),
@@ -135,13 +135,12 @@ export class KeyIndex {
     };
   }
 
-  /** Makes `next` the newest version. `head` is what headBytes said: it moves behind, in its encoded form. Hot. */
-  push(place: KeyPlace, head: Uint8Array | undefined, next: Uint8Array): void {
+  /** Makes `next` the newest version. `head` is the one that was, which moves behind it. Hot. */
+  push(place: KeyPlace, head: Version | undefined, next: Version): void {
     if (head !== undefined) {
-      const { main, sub } = decodeVersion(head);
-      this.#backend.put(place.bucket, historyKey(place.headKey, main, sub), head);
+      this.#backend.put(place.bucket, historyKey(place.headKey, head.main, head.sub), encodeVersion(head));
     }
-    this.#backend.put(place.bucket, place.headKey, next);
+    this.#backend.put(place.bucket, place.headKey, encodeVersion(next));
   }
 
   /**
@@ -149,9 +148,8 @@ export class KeyIndex {
    * and neither are the tables that only its long key needed.
    */
   remove(key: Uint8Array, place: KeyPlace, version: Version): void {
-    const head = headBytes(this.#backend, place);
-    assert(head !== undefined, "a key with a version has a newest one", { main: version.main });
-    const newest = decodeVersion(head);
+    const newest = headOf(this.#backend, place);
+    assert(newest !== undefined, "a key with a version has a newest one", { main: version.main });
     if (newest.main !== version.main || newest.sub !== version.sub) {
       this.#backend.delete(place.bucket, historyKey(place.headKey, version.main, version.sub));
       return;

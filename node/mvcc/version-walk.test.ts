@@ -4,9 +4,9 @@ import { compareBytes, equalBytes } from "../lib/bytes.ts";
 import { noLease } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { MemoryEngine } from "../storage/memory/engine.ts";
-import { headBytes, KeyIndex, liveVersionAt } from "./key-index.ts";
+import { headOf, KeyIndex, liveVersionAt } from "./key-index.ts";
 import { Overlay } from "./overlay.ts";
-import { decodeVersion, encodeVersion } from "./version.ts";
+import { decodeVersion } from "./version.ts";
 import { VersionWalk } from "./version-walk.ts";
 
 /** LMDB's limit at pages of 8 KiB. */
@@ -18,15 +18,14 @@ class Rig {
 
   push(key: Uint8Array, main: number, isTombstone = false): void {
     const place = this.index.makePlace(key);
-    const next = {
+    this.index.push(place, headOf(this.overlay, place), {
       main,
       sub: 0,
       isTombstone,
       createRevision: isTombstone ? 0 : main,
-      version: 1,
+      version: isTombstone ? 0 : 1,
       lease: noLease,
-    };
-    this.index.push(place, headBytes(this.overlay, place), encodeVersion(next));
+    });
   }
 
   /** Keys and main revisions, in slices of at most `entriesMax`. */

@@ -1,4 +1,5 @@
-// One version of a key as the index keeps it: what a put or a filter needs without reading the record.
+// One version of a key as the index keeps it: what a put or a filter needs without reading the record. The record
+// itself stays out: with values of 256 bytes in the index, LMDB took twice as long for a put, for a range a third less.
 // Form: flags, main, then what the flags announce: sub, create revision, version as varints, lease as 8 bytes.
 
 import { type LeaseId, leaseId, noLease } from "../lib/ids.ts";

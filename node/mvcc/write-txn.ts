@@ -7,11 +7,12 @@ import type { Backend } from "../lib/backend.ts";
 import { emptyBytes } from "../lib/bytes.ts";
 import { type LeaseId, noLease } from "../lib/ids.ts";
 import { decodeKeyValue, encodeKeyValue } from "../wire/hot-kv.ts";
-import { findPlace, headBytes, type KeyIndex, type KeyPlace, liveVersionAt } from "./key-index.ts";
+import type { KeyValue } from "../wire/rpc.ts";
+import { findPlace, headOf, type KeyIndex, type KeyPlace, liveVersionAt } from "./key-index.ts";
 import { endOf, type RangeOutcome, type RangeRequest } from "./range.ts";
 import { deleteEventKv, keyOfRecord, recordAt } from "./records.ts";
 import { type Revision, recordKey, revisionMax } from "./revision.ts";
-import { decodeVersion, encodeVersion, type Version } from "./version.ts";
+import type { Version } from "./version.ts";
 import { VersionWalk } from "./version-walk.ts";
 import type { WatchEvent } from "./watch-event.ts";
 
@@ -105,24 +106,22 @@ export class WriteTxn {
       return { ok: false, reason: "key-not-found" };
     }
     const place = this.#host.index.makePlace(key);
-    const head = headBytes(this.#host.backend, place);
-    const newest = head === undefined ? undefined : decodeVersion(head);
-    const before = newest === undefined || newest.isTombstone ? undefined : newest;
+    const head = headOf(this.#host.backend, place);
+    const before = head === undefined || head.isTombstone ? undefined : head;
     const previous =
       before !== undefined && (request.prevKv || request.ignoreValue)
         ? recordAt(this.#host.backend, before)
         : undefined;
     const value =
       request.ignoreValue && previous !== undefined ? decodeKeyValue(previous).value : request.value;
-    const version: Version = {
-      main: this.#main,
-      sub: this.#events.length,
-      isTombstone: false,
+    this.#write(place, head, {
+      key,
       createRevision: before?.createRevision ?? this.#main,
+      modRevision: this.#main,
       version: (before?.version ?? 0) + 1,
+      value,
       lease: request.ignoreLease && before !== undefined ? before.lease : request.lease,
-    };
-    this.#write({ place, head, before, version, key, value });
+    });
     return request.prevKv && previous !== undefined ? { ok: true, previous } : unchanged;
   }
 
@@ -173,61 +172,46 @@ export class WriteTxn {
   }
 
   #delete(request: DeleteRangeRequest, key: Uint8Array, place: KeyPlace, previous: Uint8Array[]): boolean {
-    const head = headBytes(this.#host.backend, place);
-    if (head === undefined) return false;
-    const before = decodeVersion(head);
-    if (before.isTombstone) return false;
-    if (request.prevKv) previous.push(recordAt(this.#host.backend, before));
-    const tombstone: Version = {
-      main: this.#main,
-      sub: this.#events.length,
-      isTombstone: true,
-      createRevision: 0,
-      version: 0,
-      lease: noLease,
-    };
-    this.#write({ place, head, before, version: tombstone, key, value: emptyBytes });
+    const head = headOf(this.#host.backend, place);
+    if (head === undefined || head.isTombstone) return false;
+    if (request.prevKv) previous.push(recordAt(this.#host.backend, head));
+    this.#write(place, head, tombstoneOf(key));
     return true;
   }
 
-  /** Writes record and index, moves the lease's attachment, and notes the event. */
-  #write({ place, head, before, version, key, value }: Change): void {
-    const { main, isTombstone, createRevision, lease } = version;
-    const record = encodeKeyValue({
-      key,
-      createRevision,
-      modRevision: isTombstone ? 0 : main,
-      version: version.version,
-      value,
-      lease,
-    });
-    const revision = recordKey(main, version.sub, isTombstone);
+  /** Writes record and index, moves the lease's attachment, and notes the event. `head` is the version replaced. */
+  #write(place: KeyPlace, head: Version | undefined, kv: KeyValue): void {
+    const main = this.#main;
+    const sub = this.#events.length;
+    const isTombstone = kv.version === 0;
+    const record = encodeKeyValue(kv);
+    const revision = recordKey(main, sub, isTombstone);
     this.#host.backend.put("key", revision, record);
-    this.#host.index.push(place, head, encodeVersion(version));
-    const kept = keyOfRecord(record);
+    this.#host.index.push(place, head, {
+      main,
+      sub,
+      isTombstone,
+      createRevision: kv.createRevision,
+      version: kv.version,
+      lease: kv.lease,
+    });
+    const key = keyOfRecord(record);
     const { leases } = this.#host;
     if (leases !== undefined) {
-      if (before !== undefined && before.lease !== noLease) {
-        leases.detach(before.lease, kept, recordKey(before.main, before.sub, false));
+      if (head !== undefined && head.lease !== noLease) {
+        leases.detach(head.lease, key, recordKey(head.main, head.sub, false));
       }
-      if (lease !== noLease) leases.attach(lease, kept, revision);
+      if (kv.lease !== noLease) leases.attach(kv.lease, key, revision);
     }
     this.#events.push(
       isTombstone
-        ? { type: "delete", key: kept, modRevision: main, kv: deleteEventKv(kept, main) }
-        : { type: "put", key: kept, modRevision: main, kv: record },
+        ? { type: "delete", key, modRevision: main, kv: deleteEventKv(key, main) }
+        : { type: "put", key, modRevision: main, kv: record },
     );
   }
 }
 
-/** One version of one key about to be written. */
-interface Change {
-  readonly place: KeyPlace;
-  /** What stands at the key's head, encoded. */
-  readonly head: Uint8Array | undefined;
-  /** The version that is replaced, unless the key did not exist. */
-  readonly before: Version | undefined;
-  readonly version: Version;
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
+/** What a tombstone's record holds. */
+function tombstoneOf(key: Uint8Array): KeyValue {
+  return { key, createRevision: 0, modRevision: 0, version: 0, value: emptyBytes, lease: noLease };
 }
