@@ -141,6 +141,26 @@ test("an engine that finishes at once leaves no flush under way", () => {
   assert.deepEqual(overlay.get("key", utf8("a")), utf8("1"));
 });
 
+test("a flush takes what was written before the cut, however much later it begins", () => {
+  const { overlay, engine, finishing } = open();
+  overlay.put("key", utf8("a"), utf8("before"));
+  overlay.cut();
+  overlay.put("key", utf8("a"), utf8("after"));
+  overlay.put("key", utf8("b"), utf8("after"));
+  assert.deepEqual(recordsOf(overlay, "key", { start: utf8("") }), [
+    ["a", "after"],
+    ["b", "after"],
+  ]);
+  assert.equal(overlay.isFlushing, true);
+  overlay.flush(() => {});
+  finishing.shift()?.();
+  assert.deepEqual(engine.get("key", utf8("a")), utf8("before"));
+  assert.equal(engine.get("key", utf8("b")), undefined);
+  assert.deepEqual([overlay.isFlushing, overlay.activeOperations], [false, 2]);
+  overlay.cut();
+  assert.throws(() => overlay.cut(), { name: "AssertionFailure" });
+});
+
 test("a second flush while one is under way is a bug", () => {
   const { overlay } = open();
   overlay.flush(() => {});

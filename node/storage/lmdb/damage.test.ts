@@ -5,7 +5,7 @@ import { utf8 } from "../../lib/bytes.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import { flushed, put, recordsOf } from "../engine-contract.ts";
 import { pageBytes } from "./environment.ts";
-import { fatalOfStoreError } from "./errors.ts";
+import { fatalOfFailedWrite, fatalOfStoreError } from "./errors.ts";
 import { probeStore } from "./probe.ts";
 import { closed, newMemberPath, openEngine } from "./test-store.ts";
 
@@ -201,4 +201,17 @@ test("failures of LMDB and the file system have their reasons, and other errors 
   }
   const bug = new TypeError("a bug");
   assert.throws(() => fatalOfStoreError(bug, "data.mdb"), bug);
+});
+
+test("an I/O error is a full disk when there was no room for the flush", () => {
+  const error = Object.assign(new Error("failed"), { code: 5 });
+  const reason = (availableBytes: number): string =>
+    fatalOfFailedWrite(error, "data.mdb", { flushBytes: 5_000_000, availableBytes }).reason;
+  assert.deepEqual(
+    [reason(0), reason(5_000_000), reason(50_000_000)],
+    ["DISK_FULL", "DISK_FULL", "IO_ERROR"],
+  );
+  const damage = Object.assign(new Error("failed"), { code: -30796 });
+  const space = { flushBytes: 1, availableBytes: 0 };
+  assert.equal(fatalOfFailedWrite(damage, "data.mdb", space).reason, "STORE_DAMAGED");
 });

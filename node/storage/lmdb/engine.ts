@@ -10,7 +10,7 @@ import { FatalError } from "../../lib/fatal.ts";
 import { packArena } from "./arena.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
 import { dataFileName, Environment, lockFileName } from "./environment.ts";
-import { fatalOfStoreError } from "./errors.ts";
+import { availableBytesAt, fatalOfFailedWrite } from "./errors.ts";
 import { probeStore } from "./probe.ts";
 import { StoreReader } from "./reader.ts";
 import { reportedSize } from "./size.ts";
@@ -46,10 +46,10 @@ export class LmdbEngine implements Engine {
   /** Opens the live generation, or makes the first one. Throws a FatalError when the store cannot be trusted. */
   constructor(options: LmdbEngineOptions) {
     const disk = options.disk ?? nodeStoreDisk;
-    const folder = openGeneration(new StoreFolder(options.memberPath, disk), disk);
+    const folder = orFatal(options.memberPath, () => openGeneration(options.memberPath, disk));
     this.#file = `${folder}/${dataFileName}`;
     this.#onFatal = options.onFatal;
-    this.#environment = openEnvironment(folder);
+    this.#environment = orFatal(folder, () => new Environment(folder));
     this.#reader = new StoreReader({
       environment: this.#environment,
       file: this.#file,
@@ -127,7 +127,8 @@ export class LmdbEngine implements Engine {
 }
 
 /** The path of a generation that is live and safe to open. No environment on it is open. */
-function openGeneration(storeFolder: StoreFolder, disk: StoreDisk): string {
+function openGeneration(memberPath: string, disk: StoreDisk): string {
+  const storeFolder = new StoreFolder(memberPath, disk);
   const live = storeFolder.livePath ?? createGeneration(storeFolder);
   const file = `${live}/${dataFileName}`;
   if (disk.stat(file) === undefined) {
@@ -152,17 +153,18 @@ function openGeneration(storeFolder: StoreFolder, disk: StoreDisk): string {
 /** A store with every bucket and no record. */
 function createGeneration(storeFolder: StoreFolder): string {
   const path = storeFolder.begin();
-  const environment = openEnvironment(path);
+  const environment = new Environment(path);
   storeFolder.publish(path);
   environment.close(() => {});
   return path;
 }
 
-function openEnvironment(folder: string): Environment {
+/** Opening writes a little too, so a full disk is told apart here as well. */
+function orFatal<T>(path: string, work: () => T): T {
   try {
-    return new Environment(folder);
+    return work();
   } catch (error) {
-    throw fatalOfStoreError(error, `${folder}/${dataFileName}`);
+    throw fatalOfFailedWrite(error, path, { flushBytes: 0, availableBytes: availableBytesAt(path) });
   }
 }
 

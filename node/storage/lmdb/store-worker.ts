@@ -8,7 +8,7 @@ import type { FatalDetails, FatalReason } from "../../lib/fatal.ts";
 import { nodeDisk } from "../disk.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
 import { dataFileName, Environment } from "./environment.ts";
-import { fatalOfStoreError } from "./errors.ts";
+import { availableBytesAt, fatalOfFailedWrite } from "./errors.ts";
 import { reportedSize } from "./size.ts";
 import { Turn, type TurnMemory } from "./turn.ts";
 import { StoreWriter } from "./writer.ts";
@@ -41,7 +41,7 @@ let environment: Environment | undefined;
 let writer: StoreWriter | undefined;
 
 inTurn(() => {
-  guarded(() => {
+  guarded(0, () => {
     environment = new Environment(folder);
     writer = new StoreWriter(environment);
   });
@@ -50,7 +50,7 @@ inTurn(() => {
 port.on("message", (message: ToStoreWorker) => {
   if (!turn.take()) return;
   inTurn(() => {
-    if (message.kind === "write") guarded(() => write(message.arena));
+    if (message.kind === "write") guarded(message.arena.byteLength, () => write(message.arena));
     else close();
   });
 });
@@ -81,12 +81,13 @@ function close(): void {
 }
 
 /** Turns a failure of LMDB or the disk into the last answer. Any other exception is a bug and ends the process. */
-function guarded(work: () => void): void {
+function guarded(flushBytes: number, work: () => void): void {
   if (hasFailed) return;
   try {
     work();
   } catch (error) {
-    const { reason, message, details } = fatalOfStoreError(error, file);
+    const space = { flushBytes, availableBytes: availableBytesAt(folder) };
+    const { reason, message, details } = fatalOfFailedWrite(error, file, space);
     hasFailed = true;
     answer({ kind: "failed", reason, message, details });
   }
