@@ -115,6 +115,7 @@ export class Replica {
   readonly #requestIds: RequestIds;
   readonly #proposals = new Proposals(waitingCountMax);
   readonly #barrier: ReadBarrier;
+  #isReadRoundDue = false;
   readonly #flusher: Flusher;
   readonly #snapshotter: Snapshotter;
   readonly #keeper: LeaseKeeper;
@@ -394,7 +395,17 @@ export class Replica {
       return;
     }
     this.#barrier.add(done);
-    if (this.#barrier.wantsRound) this.#options.clock.defer(() => this.#barrier.begin());
+    this.#beginReadsSoon();
+  }
+
+  /** One round for all reads that arrive until it begins, and the next one for those that missed it. */
+  #beginReadsSoon(): void {
+    if (!this.#barrier.wantsRound || this.#isReadRoundDue) return;
+    this.#isReadRoundDue = true;
+    this.#options.clock.defer(() => {
+      this.#isReadRoundDue = false;
+      this.#barrier.begin();
+    });
   }
 
   /** A message from another member. */
@@ -520,6 +531,7 @@ export class Replica {
     this.#isDriving = true;
     while (this.#rawNode.hasReady()) this.#handle(this.#rawNode.ready());
     this.#isDriving = false;
+    this.#beginReadsSoon();
   }
 
   #handle(ready: Ready): void {
