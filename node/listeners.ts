@@ -26,7 +26,10 @@ export async function openListeners(
   log: Logger,
 ): Promise<Listeners> {
   const isSplit = config.listenClientHttpUrls.length > 0;
-  const isPortReused = config.socketReusePort;
+  const common = {
+    isPortReused: config.socketReusePort,
+    onAcceptError: (error: Error) => log.warn("cannot accept a connection", { error }),
+  };
   const serveGrpc: ClientPortOptions["http2"] = (socket) => grpc.serve(socket);
   const serveHttp: ClientPortOptions["http1"] = (socket) => http.serve(socket);
   const serveMetrics: ClientPortOptions["http1"] = (socket) => metrics.serve(socket);
@@ -36,14 +39,14 @@ export async function openListeners(
         [
           url,
           isSplit ? "grpc" : "grpc+http",
-          { http2: serveGrpc, http1: isSplit ? undefined : serveHttp, isPortReused },
+          { http2: serveGrpc, http1: isSplit ? undefined : serveHttp, ...common },
         ] as const,
     ),
     ...config.listenClientHttpUrls.map(
-      (url) => [url, "http", { http2: undefined, http1: serveHttp, isPortReused }] as const,
+      (url) => [url, "http", { http2: undefined, http1: serveHttp, ...common }] as const,
     ),
     ...config.listenMetricsUrls.map(
-      (url) => [url, "metrics", { http2: undefined, http1: serveMetrics, isPortReused }] as const,
+      (url) => [url, "metrics", { http2: undefined, http1: serveMetrics, ...common }] as const,
     ),
   ];
   const open: ClientPort[] = [];

@@ -5,6 +5,9 @@ import { startMember } from "./member.ts";
 import { exitWith } from "./observe/fatal-exit.ts";
 import { start } from "./start.ts";
 
+/** Go's names, which etcd logs. */
+const signalNames: Partial<Record<NodeJS.Signals, string>> = { SIGTERM: "terminated", SIGINT: "interrupt" };
+
 /** Runs a member until it is told to stop or cannot go on. `argv` is without the program's own name. */
 export async function main(argv: readonly string[], environment: Environment): Promise<void> {
   const { config, log, fatalExit } = start(argv, environment);
@@ -15,7 +18,7 @@ export async function main(argv: readonly string[], environment: Environment): P
     const stop = (signal: NodeJS.Signals): void => {
       if (isStopping) return;
       isStopping = true;
-      log.info("received signal; shutting down", { signal });
+      log.info("received signal; shutting down", { signal: signalNames[signal] ?? signal });
       member.stop().then(() => process.exit(0), end);
     };
     process.on("SIGTERM", stop);

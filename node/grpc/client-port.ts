@@ -17,6 +17,8 @@ export interface ClientPortOptions {
   readonly http2: ServeSocket | undefined;
   readonly http1: ServeSocket | undefined;
   readonly isPortReused: boolean;
+  /** A connection that could not be accepted, for example for want of file descriptors. Later ones may be. */
+  readonly onAcceptError: (error: Error) => void;
 }
 
 /** Where to listen. A path makes a unix socket; a socket file left by an earlier process is removed. */
@@ -43,6 +45,7 @@ export class ClientPort {
       port.#server.once("error", reject);
       port.#server.listen(listen, () => {
         port.#server.off("error", reject);
+        port.#server.on("error", options.onAcceptError);
         resolve();
       });
     });

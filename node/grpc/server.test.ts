@@ -26,6 +26,8 @@ const toy = {
   loseLeader: (): void => {},
 };
 
+const plain = { isPortReused: false, onAcceptError: (error: Error) => toy.unexpected.push(error) };
+
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (value: Uint8Array): string => new TextDecoder().decode(value);
 
@@ -114,7 +116,7 @@ before(async () => {
   });
   port = await ClientPort.open(
     { host: "127.0.0.1", port: 0 },
-    { http2: (socket) => server.serve(socket), http1: (socket) => http.serve(socket), isPortReused: false },
+    { http2: (socket) => server.serve(socket), http1: (socket) => http.serve(socket), ...plain },
   );
   client = new Client(`127.0.0.1:${port.port}`, credentials.createInsecure(), {
     "grpc.max_receive_message_length": -1,
@@ -375,7 +377,7 @@ test("a stopping server ends streams with Unavailable and finishes", async () =>
   });
   const own = await ClientPort.open(
     { host: "127.0.0.1", port: 0 },
-    { http2: (socket) => stopping.serve(socket), http1: undefined, isPortReused: false },
+    { http2: (socket) => stopping.serve(socket), http1: undefined, ...plain },
   );
   const watcher = new Client(`127.0.0.1:${own.port}`, credentials.createInsecure());
   const stream = watcher.makeBidiStreamRequest(services.watch.watch.path, pass, pass);
