@@ -16,7 +16,7 @@ export const etcdBuckets = [
   "members",
   "members_removed",
 ] as const;
-export const ownBuckets = ["index", "index_chunks", "lease_keys"] as const;
+export const ownBuckets = ["index", "index_chunks", "index_history", "lease_keys"] as const;
 export const buckets = [...etcdBuckets, ...ownBuckets] as const;
 
 export type Bucket = (typeof buckets)[number];

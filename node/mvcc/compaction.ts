@@ -9,7 +9,8 @@ import { assert, must } from "../lib/assert.ts";
 import type { Backend } from "../lib/backend.ts";
 import { utf8 } from "../lib/bytes.ts";
 import { type HashKv, HashKvJob } from "./hash-kv.ts";
-import { findPlace, type KeyIndex, type KeyPlace, versionAt, versionsBelow } from "./key-index.ts";
+import type { KeyPlace } from "./index-key.ts";
+import { findPlace, headOf, type KeyIndex, olderVersionAt, versionsBelow } from "./key-index.ts";
 import type { Pins } from "./pins.ts";
 import type { SliceLimits } from "./range.ts";
 import { keyOfRecord } from "./records.ts";
@@ -22,7 +23,7 @@ import {
   revisionValue,
   subOf,
 } from "./revision.ts";
-import type { Version } from "./version.ts";
+import type { RecordId } from "./version.ts";
 
 const scheduledKey = utf8("scheduledCompactRev");
 const finishedKey = utf8("finishedCompactRev");
@@ -172,25 +173,34 @@ export class Compaction {
   #visit(recordKey: Uint8Array, key: Uint8Array, target: Revision): void {
     const main = mainOf(recordKey);
     const sub = subOf(recordKey);
-    const isTombstone = isTombstoneKey(recordKey);
     const place = must(findPlace(this.#backend, key), "a record is indexed", { main, sub });
-    const newest = must(versionAt(this.#backend, place, target), "a record is indexed", { main, sub });
-    const isNewest = newest.main === main && newest.sub === sub;
-    if (!isNewest) {
-      this.#remove(key, place, { ...newest, main, sub, isTombstone });
+    const head = must(headOf(this.#backend, place), "a record is indexed", { main, sub });
+    const kept = head.main <= target ? head : olderVersionAt(this.#backend, place, target);
+    if (kept === undefined || kept.main !== main || kept.sub !== sub) {
+      this.#removeOlder(place, { main, sub, isTombstone: isTombstoneKey(recordKey) });
       return;
     }
     for (;;) {
-      const older = versionsBelow(this.#backend, place, newest, olderMax);
-      for (const version of older) this.#remove(key, place, version);
+      const older = versionsBelow(this.#backend, place, kept, olderMax);
+      for (const version of older) this.#removeOlder(place, version);
       if (older.length < olderMax) break;
     }
-    if (isTombstone && main < target) this.#remove(key, place, newest);
+    if (!kept.isTombstone || main === target) return;
+    if (kept !== head) {
+      this.#removeOlder(place, kept);
+      return;
+    }
+    this.#index.removeLast(key, place, head);
+    this.#removeRecord(head);
   }
 
-  #remove(key: Uint8Array, place: KeyPlace, version: Version): void {
-    this.#backend.delete("key", recordKey(version.main, version.sub, version.isTombstone));
-    this.#index.remove(key, place, version);
+  #removeOlder(place: KeyPlace, version: RecordId): void {
+    this.#index.removeOlder(place, version);
+    this.#removeRecord(version);
+  }
+
+  #removeRecord({ main, sub, isTombstone }: RecordId): void {
+    this.#backend.delete("key", recordKey(main, sub, isTombstone));
     this.#removed++;
   }
 

@@ -2,13 +2,16 @@
 //
 // The index is a tree of tables. The root table is the bucket `index`; the others share the bucket
 // `index_chunks`, each under the 8 bytes of its id. In a table stands, for each key whose rest is at most
-// `chunkBytesMax` long, escaped(rest) and one of
-//   00 01              the key's newest version (its head),
-//   00 01 REVISION     an older version; REVISION is inverted, so newer ones come first,
+// `chunkBytesMax` long, escaped(rest) and
+//   00 01    the key's newest version (its head),
 // and for all longer keys that agree in their next `chunkBytesMax` bytes
 //   escaped(chunk) 00 02    the link to the table that holds what follows.
 // Escaping turns 00 into 00 FF. As 00 01 < 00 02 < 00 FF < 01, the tables hold keys in exact byte order, a link in
 // the place of everything behind it, and a walk that descends at links meets all keys of any length in order.
+//
+// Older versions are in a bucket of their own, `index_history`, so that a walk at the current revision meets
+// nothing but heads: a byte for root (0) or other table (1), the head's key, and the revision, inverted, so that
+// newer ones come first.
 
 import { assert } from "../lib/assert.ts";
 import type { Bucket } from "../lib/backend.ts";
@@ -23,7 +26,7 @@ const tableIdBytes = 8;
 const two32 = 0x1_0000_0000;
 
 /** The second byte of what ends an escaped text. `behindLink` is a bound only. */
-export const endings = { none: 0, version: 1, link: 2, behindLink: 3 } as const;
+export const endings = { none: 0, head: 1, link: 2, behindLink: 3 } as const;
 export type Ending = (typeof endings)[keyof typeof endings];
 
 /** Inverted main and sub. */
@@ -78,20 +81,30 @@ function escapeInto(target: Uint8Array, offset: number, bytes: Uint8Array): void
   }
 }
 
-/** The key of an older version beside the head of its user key. As a start it finds what is at or below (main, sub). */
-export function historyKey(headKey: Uint8Array, main: number, sub: number): Uint8Array {
+/** Where a user key's newest version stands. */
+export interface KeyPlace {
+  readonly bucket: Bucket;
+  readonly headKey: Uint8Array;
+}
+
+/** The key of an older version. As a start it finds what is at or below (main, sub). */
+export function historyKey({ bucket, headKey }: KeyPlace, main: number, sub: number): Uint8Array {
   assert(sub < two32, "a sub revision fits into 32 bits", { sub });
-  const key = new Uint8Array(headKey.length + historySuffixBytes);
-  key.set(headKey);
-  writeUint32(key, headKey.length, ~Math.floor(main / two32));
-  writeUint32(key, headKey.length + 4, ~(main >>> 0));
-  writeUint32(key, headKey.length + 8, ~(sub >>> 0));
+  const key = new Uint8Array(1 + headKey.length + historySuffixBytes);
+  key[0] = bucket === "index" ? 0 : 1;
+  key.set(headKey, 1);
+  const at = 1 + headKey.length;
+  writeUint32(key, at, ~Math.floor(main / two32));
+  writeUint32(key, at + 4, ~(main >>> 0));
+  writeUint32(key, at + 8, ~(sub >>> 0));
   return key;
 }
 
-/** Just behind a user key's head and older versions, before anything longer. */
-export function behindVersions(headKey: Uint8Array): Uint8Array {
-  const key = headKey.slice();
+/** Just behind all older versions of a key. */
+export function historyEnd({ bucket, headKey }: KeyPlace): Uint8Array {
+  const key = new Uint8Array(1 + headKey.length);
+  key[0] = bucket === "index" ? 0 : 1;
+  key.set(headKey, 1);
   key[key.length - 1] = endings.link;
   return key;
 }

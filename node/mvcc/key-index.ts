@@ -1,19 +1,20 @@
 // The index from user keys to the versions of each, on disk in the member's own buckets.
 //
 // A key's newest version stands at the key's head, so a put and a read of one key are exact lookups; older
-// versions stand right behind it, newest first, and only compaction removes them. A read at revision R takes the
-// head, or the first older version at or below R: the same at every revision, with nothing kept in memory.
+// versions stand in a bucket of their own, newest first, and only compaction removes them. A read at revision R
+// takes the head, or the first older version at or below R: the same at every revision, nothing kept in memory.
 // Must not know records, transactions or when to compact. Tested against a sorted array of versions.
 
 import { assert } from "../lib/assert.ts";
-import type { Backend, BackendReader, Bucket } from "../lib/backend.ts";
+import type { Backend, BackendReader } from "../lib/backend.ts";
 import {
-  behindVersions,
   bucketOf,
   chunkBytesMax,
   endings,
+  historyEnd,
   historyKey,
   indexKey,
+  type KeyPlace,
   rootTable,
   type Table,
   tableEnd,
@@ -21,13 +22,7 @@ import {
   wholeKey,
 } from "./index-key.ts";
 import { type Revision, readUint64, writeUint64 } from "./revision.ts";
-import { decodeVersion, encodeVersion, type Version } from "./version.ts";
-
-/** Where a user key's versions stand. */
-export interface KeyPlace {
-  readonly bucket: Bucket;
-  readonly headKey: Uint8Array;
-}
+import { decodeVersion, encodeVersion, type RecordId, type Version } from "./version.ts";
 
 /** In `index_chunks`, below all tables: the id that the next table gets. Ids are never used twice. */
 const nextTableKey = new Uint8Array(8);
@@ -36,7 +31,7 @@ const tableIdBytes = 8;
 /** Undefined where a long key has no table yet. */
 export function findPlace(reader: BackendReader, key: Uint8Array): KeyPlace | undefined {
   if (key.length <= chunkBytesMax)
-    return { bucket: "index", headKey: wholeKey(rootTable, key, endings.version) };
+    return { bucket: "index", headKey: wholeKey(rootTable, key, endings.head) };
   let table: Table = rootTable;
   let start = 0;
   while (key.length - start > chunkBytesMax) {
@@ -48,7 +43,7 @@ export function findPlace(reader: BackendReader, key: Uint8Array): KeyPlace | un
   }
   return {
     bucket: bucketOf(table),
-    headKey: indexKey(table, key, { start, end: key.length }, endings.version),
+    headKey: indexKey(table, key, { start, end: key.length }, endings.head),
   };
 }
 
@@ -61,10 +56,18 @@ export function headOf(reader: BackendReader, place: KeyPlace): Version | undefi
 /** The newest version at or below the revision, a tombstone too. */
 export function versionAt(reader: BackendReader, place: KeyPlace, revision: Revision): Version | undefined {
   const head = headOf(reader, place);
-  if (head === undefined || head.main <= revision) return head;
-  const cursor = reader.cursor(place.bucket, {
-    start: historyKey(place.headKey, revision, 0xffff_ffff),
-    end: behindVersions(place.headKey),
+  return head === undefined || head.main <= revision ? head : olderVersionAt(reader, place, revision);
+}
+
+/** As versionAt for a key whose newest version is above the revision. */
+export function olderVersionAt(
+  reader: BackendReader,
+  place: KeyPlace,
+  revision: Revision,
+): Version | undefined {
+  const cursor = reader.cursor("index_history", {
+    start: historyKey(place, revision, 0xffff_ffff),
+    end: historyEnd(place),
   });
   const older = cursor.next() ? decodeVersion(cursor.value) : undefined;
   cursor.close();
@@ -89,9 +92,9 @@ export function versionsBelow(
   version: Version,
   countMax: number,
 ): Version[] {
-  const cursor = reader.cursor(place.bucket, {
-    start: historyKey(place.headKey, version.main, version.sub),
-    end: behindVersions(place.headKey),
+  const cursor = reader.cursor("index_history", {
+    start: historyKey(place, version.main, version.sub),
+    end: historyEnd(place),
   });
   const older: Version[] = [];
   while (older.length < countMax && cursor.next()) {
@@ -114,7 +117,7 @@ export class KeyIndex {
   /** As findPlace, with tables made for a long key. */
   makePlace(key: Uint8Array): KeyPlace {
     if (key.length <= chunkBytesMax) {
-      return { bucket: "index", headKey: wholeKey(rootTable, key, endings.version) };
+      return { bucket: "index", headKey: wholeKey(rootTable, key, endings.head) };
     }
     let table: Table = rootTable;
     let start = 0;
@@ -131,29 +134,25 @@ export class KeyIndex {
     }
     return {
       bucket: bucketOf(table),
-      headKey: indexKey(table, key, { start, end: key.length }, endings.version),
+      headKey: indexKey(table, key, { start, end: key.length }, endings.head),
     };
   }
 
   /** Makes `next` the newest version. `head` is the one that was, which moves behind it. Hot. */
   push(place: KeyPlace, head: Version | undefined, next: Version): void {
     if (head !== undefined) {
-      this.#backend.put(place.bucket, historyKey(place.headKey, head.main, head.sub), encodeVersion(head));
+      this.#backend.put("index_history", historyKey(place, head.main, head.sub), encodeVersion(head));
     }
     this.#backend.put(place.bucket, place.headKey, encodeVersion(next));
   }
 
-  /**
-   * Forgets a version. The newest one may go only when it is the last: then nothing of the key is left,
-   * and neither are the tables that only its long key needed.
-   */
-  remove(key: Uint8Array, place: KeyPlace, version: Version): void {
-    const newest = headOf(this.#backend, place);
-    assert(newest !== undefined, "a key with a version has a newest one", { main: version.main });
-    if (newest.main !== version.main || newest.sub !== version.sub) {
-      this.#backend.delete(place.bucket, historyKey(place.headKey, version.main, version.sub));
-      return;
-    }
+  /** Forgets a version that is not the newest. */
+  removeOlder(place: KeyPlace, version: RecordId): void {
+    this.#backend.delete("index_history", historyKey(place, version.main, version.sub));
+  }
+
+  /** Forgets the newest version when all older ones are gone, and with it the tables only its long key needed. */
+  removeLast(key: Uint8Array, place: KeyPlace, version: Version): void {
     assert(versionsBelow(this.#backend, place, version, 1).length === 0, "the newest version goes last", {
       main: version.main,
       sub: version.sub,

@@ -5,7 +5,6 @@ import { withoutValue } from "../wire/hot-kv.ts";
 import { endOf, passes, type RangeRequest, type RangeView, type SliceLimits } from "./range.ts";
 import { recordAt } from "./records.ts";
 import type { Revision } from "./revision.ts";
-import { decodeVersion } from "./version.ts";
 import { VersionWalk } from "./version-walk.ts";
 
 const firstChunkKeys = 10;
@@ -76,7 +75,7 @@ export class RangeStreamJob {
   }
 
   #collect(walk: VersionWalk): number {
-    const version = decodeVersion(walk.versionBytes);
+    const version = walk.version;
     assert(passes(this.#request, version), "a stream has no filters");
     const record = recordAt(this.#view.reader, version);
     const kv = this.#request.keysOnly ? withoutValue(record) : record;

@@ -12,7 +12,7 @@ import type { CountMemo } from "./count-memo.ts";
 import { recordAt } from "./records.ts";
 import type { Revision } from "./revision.ts";
 import { SortedRuns } from "./sorted-runs.ts";
-import { decodeVersion, type Version } from "./version.ts";
+import type { Version } from "./version.ts";
 import { successor, VersionWalk } from "./version-walk.ts";
 
 /** Wire numbers, as in etcdserverpb.RangeRequest. */
@@ -192,13 +192,13 @@ export class RangeJob {
   }
 
   #match(walk: VersionWalk): boolean {
-    const isMatch = passes(this.#request, decodeVersion(walk.versionBytes));
+    const isMatch = passes(this.#request, walk.version);
     if (isMatch) this.#matches++;
     return isMatch;
   }
 
   #collect(walk: VersionWalk, batch: Candidate[]): void {
-    const version = decodeVersion(walk.versionBytes);
+    const version = walk.version;
     if (this.#isFiltered && !passes(this.#request, version)) return;
     this.#matches++;
     if (this.#sorted === undefined) {

@@ -6,18 +6,12 @@ import { emptyBytes } from "../lib/bytes.ts";
 import { noLease } from "../lib/ids.ts";
 import { encodeKeyValue, KeyValueScan } from "../wire/hot-kv.ts";
 import { type Revision, recordKey } from "./revision.ts";
+import type { RecordId } from "./version.ts";
 
 const keyTag = 0x0a;
 
 /** The record that an index entry speaks of. Compaction removes both together, so it is there. */
-export function recordAt(
-  reader: BackendReader,
-  {
-    main,
-    sub,
-    isTombstone,
-  }: { readonly main: Revision; readonly sub: number; readonly isTombstone: boolean },
-): Uint8Array {
+export function recordAt(reader: BackendReader, { main, sub, isTombstone }: RecordId): Uint8Array {
   const record = reader.get("key", recordKey(main, sub, isTombstone));
   return must(record, "an indexed record is stored", { main, sub, isTombstone });
 }

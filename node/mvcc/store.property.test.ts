@@ -294,7 +294,7 @@ function checkStored(rig: Rig): void {
     stored,
     expected.map((v) => [recordKey(v.main, v.sub, v.isTombstone), encoded(v)]),
   );
-  const entries = countOf(rig, "index") + countOf(rig, "index_chunks");
+  const entries = countOf(rig, "index") + countOf(rig, "index_chunks") + countOf(rig, "index_history");
   const longest = Math.max(...rig.keys.map(({ length }) => length));
   const linksMax = expected.reduce((sum, v) => sum + Math.floor(v.key.length / chunkBytesMax), 1);
   assert.ok(
@@ -304,7 +304,7 @@ function checkStored(rig: Rig): void {
   rig.note("stored");
 }
 
-function countOf(rig: Rig, bucket: "index" | "index_chunks"): number {
+function countOf(rig: Rig, bucket: "index" | "index_chunks" | "index_history"): number {
   let count = 0;
   const cursor = rig.overlay.cursor(bucket, { start: new Uint8Array(0) });
   while (cursor.next()) count++;

@@ -6,7 +6,6 @@ import { SeededRandom } from "../lib/random.ts";
 import { MemoryEngine } from "../storage/memory/engine.ts";
 import { headOf, KeyIndex, liveVersionAt } from "./key-index.ts";
 import { Overlay } from "./overlay.ts";
-import { decodeVersion } from "./version.ts";
 import { VersionWalk } from "./version-walk.ts";
 
 /** LMDB's limit at pages of 8 KiB. */
@@ -39,14 +38,14 @@ class Rig {
     const found: [Uint8Array, number][] = [];
     while (!walk.isDone) {
       walk.allow(entriesMax);
-      while (walk.next()) found.push([walk.key(), decodeVersion(walk.versionBytes).main]);
+      while (walk.next()) found.push([walk.key(), walk.version.main]);
     }
     return found;
   }
 
   records(): { key: Uint8Array; value: Uint8Array }[] {
     const records: { key: Uint8Array; value: Uint8Array }[] = [];
-    for (const bucket of ["index", "index_chunks"] as const) {
+    for (const bucket of ["index", "index_chunks", "index_history"] as const) {
       const cursor = this.overlay.cursor(bucket, { start: new Uint8Array(0) });
       while (cursor.next()) records.push({ key: cursor.key, value: cursor.value });
     }
@@ -155,7 +154,7 @@ test("keys of 1.5 MiB are found, walked and forgotten without a trace", () => {
   for (const [i, key] of keys.entries()) {
     const version = liveVersionAt(rig.overlay, key, 2);
     assert.ok(version !== undefined);
-    rig.index.remove(key, rig.index.makePlace(key), version);
+    rig.index.removeLast(key, rig.index.makePlace(key), version);
     assert.equal(rig.walk(new Uint8Array(0), undefined, 2, 100).length, 2 - i);
   }
   // All that stays is the number of the next table.

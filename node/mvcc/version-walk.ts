@@ -3,11 +3,9 @@
 import type { BackendReader, Cursor } from "../lib/backend.ts";
 import { compareBytes, concatBytes, emptyBytes, equalBytes } from "../lib/bytes.ts";
 import {
-  behindVersions,
   bucketOf,
   chunkBytesMax,
   endings,
-  historyKey,
   indexKey,
   rootTable,
   type Table,
@@ -16,11 +14,9 @@ import {
   textOf,
   wholeKey,
 } from "./index-key.ts";
+import { olderVersionAt } from "./key-index.ts";
 import { type Revision, readUint64 } from "./revision.ts";
-import { isTombstoneVersion, mainOfVersion } from "./version.ts";
-
-/** Versions that are stepped over one by one before a seek takes its place: a seek costs about as much. */
-const stepsMax = 8;
+import { decodeVersion, isTombstoneVersion, mainOfVersion, type Version } from "./version.ts";
 
 export interface WalkRange {
   readonly start: Uint8Array;
@@ -39,8 +35,7 @@ interface Frame {
   /** Links behind which a bound goes on. */
   readonly startLink: Uint8Array | undefined;
   readonly endLink: Uint8Array | undefined;
-  readonly endKey: Uint8Array | undefined;
-  cursor: Cursor;
+  readonly cursor: Cursor;
 }
 
 /**
@@ -58,6 +53,8 @@ export class VersionWalk {
   /** Whether this slice met a key. It always meets one, however many links lie before it: so slices get on. */
   #hasMoved = false;
   #isDone = false;
+  /** The version, decoded when first asked for: counting walks do not ask. */
+  #version: Version | undefined;
   #versionBytes: Uint8Array = emptyBytes;
   #entryKey: Uint8Array = emptyBytes;
   #entryTextEnd = 0;
@@ -75,9 +72,10 @@ export class VersionWalk {
     return this.#isDone;
   }
 
-  /** The current key's version at the revision, encoded. */
-  get versionBytes(): Uint8Array {
-    return this.#versionBytes;
+  /** The current key's version at the revision. */
+  get version(): Version {
+    this.#version ??= decodeVersion(this.#versionBytes);
+    return this.#version;
   }
 
   /** The current key. Builds it anew on each call. */
@@ -102,9 +100,6 @@ export class VersionWalk {
       this.#hasMoved = false;
       this.#push(rootTable, emptyBytes, start, this.#end);
     }
-    let steps = 0;
-    /** Whether the version at the revision is still to be met among the key's older ones. */
-    let isSearching = false;
     for (;;) {
       const frame = this.#frames[this.#frames.length - 1];
       if (frame === undefined) {
@@ -121,39 +116,16 @@ export class VersionWalk {
       const end = textEnd(frame.table, key);
       if (key[end + 1] === endings.link) {
         this.#descend(frame, key, end);
-        isSearching = false;
         continue;
       }
-      const isHead = key.length === end + 2;
-      if (isHead) {
-        this.#entryKey = key;
-        this.#entryTextEnd = end;
-        if (this.#entriesLeft < 0 && this.#hasMoved) {
-          this.#stopAt(this.key());
-          return false;
-        }
-        this.#hasMoved = true;
-        steps = 0;
-        isSearching = true;
+      this.#entryKey = key;
+      this.#entryTextEnd = end;
+      if (this.#entriesLeft < 0 && this.#hasMoved) {
+        this.#stopAt(this.key());
+        return false;
       }
-      if (isSearching) {
-        const version = frame.cursor.value;
-        if (mainOfVersion(version) <= this.#revision) {
-          isSearching = false;
-          if (!isTombstoneVersion(version)) {
-            this.#versionBytes = version;
-            return true;
-          }
-        }
-      }
-      if (++steps >= stepsMax) {
-        steps = 0;
-        const headKey = key.subarray(0, end + 2);
-        this.#seek(
-          frame,
-          isSearching ? historyKey(headKey, this.#revision, 0xffff_ffff) : behindVersions(headKey),
-        );
-      }
+      this.#hasMoved = true;
+      if (this.#isLive(frame, key)) return true;
     }
   }
 
@@ -167,6 +139,20 @@ export class VersionWalk {
   finish(): void {
     this.#closeAll();
     this.#isDone = true;
+  }
+
+  /** Whether the key whose head the frame stands on exists at the revision. */
+  #isLive(frame: Frame, headKey: Uint8Array): boolean {
+    const head = frame.cursor.value;
+    if (mainOfVersion(head) <= this.#revision) {
+      this.#versionBytes = head;
+      this.#version = undefined;
+      return !isTombstoneVersion(head);
+    }
+    this.#entriesLeft--;
+    const place = { bucket: bucketOf(frame.table), headKey };
+    this.#version = olderVersionAt(this.#reader, place, this.#revision);
+    return this.#version !== undefined && !this.#version.isTombstone;
   }
 
   #stopAt(resume: Uint8Array): void {
@@ -192,7 +178,7 @@ export class VersionWalk {
     const endLink = isEndBehindLink ? indexKey(table, end, first, endings.link) : undefined;
     const startKey = startLink ?? wholeKey(table, start, endings.none);
     const cursor = this.#open(table, startKey, endKey);
-    this.#frames.push({ table, chunk, start, end, startLink, endLink, endKey, cursor });
+    this.#frames.push({ table, chunk, start, end, startLink, endLink, cursor });
   }
 
   #descend(frame: Frame, link: Uint8Array, end: number): void {
@@ -203,11 +189,6 @@ export class VersionWalk {
     const childStart = isStart ? frame.start.subarray(chunkBytesMax) : emptyBytes;
     const childEnd = isEnd ? frame.end?.subarray(chunkBytesMax) : undefined;
     this.#push(child, chunk, childStart, childEnd);
-  }
-
-  #seek(frame: Frame, start: Uint8Array): void {
-    frame.cursor.close();
-    frame.cursor = this.#open(frame.table, start, frame.endKey);
   }
 
   #open(table: Table, start: Uint8Array, end: Uint8Array | undefined): Cursor {

@@ -6,10 +6,14 @@ import { type LeaseId, leaseId, noLease } from "../lib/ids.ts";
 import { numberSize, writeNumber } from "../wire/int64.ts";
 import type { Revision } from "./revision.ts";
 
-export interface Version {
+/** Names a record in the bucket `key`. */
+export interface RecordId {
   readonly main: Revision;
   readonly sub: number;
   readonly isTombstone: boolean;
+}
+
+export interface Version extends RecordId {
   /** Zero for a tombstone, like version and lease. */
   readonly createRevision: Revision;
   readonly version: number;
