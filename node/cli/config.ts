@@ -94,6 +94,9 @@ export function buildLogConfig(settings: Settings): LogConfig {
   if (outputs.length > 1 && outputs.includes("default")) {
     throw new ConfigError('multi logoutput for "default" is not supported yet');
   }
+  if (outputs.includes("systemd/journal")) {
+    throw new ConfigError("--log-outputs=systemd/journal is not implemented yet");
+  }
   const format = get<string>("log-format");
   if (format !== "json" && format !== "console") {
     throw new ConfigError(`unknown log format: ${format}, supported values json, console`);
