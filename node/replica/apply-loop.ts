@@ -1,0 +1,172 @@
+// Applies committed entries in order, each once, in slices. It knows where the member stands: applied index, term
+// and configuration, which go into every flush together with what the entries did.
+
+import type { Applier } from "../apply/applier.ts";
+import type { Outcome } from "../apply/outcome.ts";
+import { assert, never } from "../lib/assert.ts";
+import { textOf } from "../lib/bytes.ts";
+import type { Clock } from "../lib/clock.ts";
+import { FatalError } from "../lib/fatal.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Metrics } from "../lib/metrics.ts";
+import { decodeMember, type MemberChange } from "../membership/member.ts";
+import { codecs } from "../wire/codecs.ts";
+import type { ConfChange, ConfState, Entry, Message } from "../wire/raft.ts";
+import { raftCodecs } from "../wire/raft-codec.ts";
+import type { InternalRaftRequest } from "../wire/rpc.ts";
+import type { DurableState } from "./durable-state.ts";
+
+export interface ApplyLoopOptions {
+  readonly applier: Applier;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly slowApplyMs: number;
+  /** True while nothing may be written to the store. The end of a flush calls `run` again. */
+  readonly isStoreFull: () => boolean;
+  /** A request was applied; whoever waits for it on this member is answered. */
+  readonly onApplied: (requestId: bigint | undefined, outcome: Outcome) => void;
+  /** A membership change was applied to the stored members; answers with Raft's configuration after it. */
+  readonly onConfChange: (change: ConfChange, member: MemberChange) => ConfState;
+  /** The empty entry with which a leader's term begins. */
+  readonly onTermBegins: () => void;
+  /** After every entry. */
+  readonly afterEntry: () => void;
+  /** All entries of the message were applied. */
+  readonly onMessageDone: (message: Message) => void;
+  /** A slice is over; everything up to the index is applied. */
+  readonly onSliceDone: (index: number) => void;
+}
+
+/** Entries applied before control returns to the event loop, so that heartbeats leave on time. */
+const sliceEntries = 1000;
+
+export class ApplyLoop {
+  readonly #options: ApplyLoopOptions;
+  #state: DurableState;
+  #queue: Message[] = [];
+  /** Entries of the first message in the queue that are applied. */
+  #offset = 0;
+  #isRunning = false;
+  #isDeferred = false;
+  #isStopped = false;
+
+  constructor(options: ApplyLoopOptions, state: DurableState) {
+    this.#options = options;
+    this.#state = state;
+  }
+
+  /** Where the member stands, between two entries. */
+  get state(): DurableState {
+    return this.#state;
+  }
+
+  /** Queues the committed entries of a MsgStorageApply. Raft bounds what it hands out. */
+  push(message: Message): void {
+    this.#queue.push(message);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Applies what it may now; the rest follows by itself. */
+  run(): void {
+    if (this.#isRunning || this.#isDeferred || this.#isStopped) return;
+    this.#isRunning = true;
+    this.#runSlice();
+    this.#isRunning = false;
+    this.#options.onSliceDone(this.#state.index);
+  }
+
+  #runSlice(): void {
+    let left = sliceEntries;
+    while (true) {
+      const message = this.#queue[0];
+      if (message === undefined) return;
+      const entry = message.entries[this.#offset];
+      if (entry === undefined) {
+        this.#queue.shift();
+        this.#offset = 0;
+        this.#options.onMessageDone(message);
+        continue;
+      }
+      if (this.#options.isStoreFull()) return;
+      if (left-- === 0) {
+        this.#isDeferred = true;
+        this.#options.clock.defer(() => {
+          this.#isDeferred = false;
+          this.run();
+        });
+        return;
+      }
+      this.#offset++;
+      this.#apply(entry);
+    }
+  }
+
+  #apply(entry: Entry): void {
+    const { index, term } = entry;
+    assert(index === this.#state.index + 1, "entries are applied in order, each once", {
+      index,
+      applied: this.#state.index,
+    });
+    let request: InternalRaftRequest | undefined;
+    let outcome: Outcome | undefined;
+    let { confState } = this.#state;
+    switch (entry.type) {
+      case "EntryNormal":
+        if (entry.data.length === 0) this.#options.onTermBegins();
+        else {
+          request = decode(entry);
+          outcome = this.#applyRequest(request);
+        }
+        break;
+      case "EntryConfChange":
+        confState = this.#applyConfChange(entry);
+        break;
+      case "EntryConfChangeV2":
+        throw unknownEntry(index, "is a joint membership change, which no member proposes");
+      default:
+        never(entry.type);
+    }
+    this.#state = { index, term, confState };
+    if (outcome !== undefined) this.#options.onApplied(request?.header?.ID, outcome);
+    this.#options.afterEntry();
+  }
+
+  #applyRequest(request: InternalRaftRequest): Outcome {
+    const { applier, clock, metrics, logger, slowApplyMs } = this.#options;
+    const startedMs = clock.nowMs();
+    const outcome = applier.apply(request);
+    const tookMs = clock.nowMs() - startedMs;
+    if (tookMs > slowApplyMs) {
+      metrics.slowApplies.increment();
+      logger.warn("apply request took too long", {
+        took: `${tookMs.toFixed(3)}ms`,
+        "expected-duration": `${slowApplyMs}ms`,
+      });
+    }
+    return outcome;
+  }
+
+  #applyConfChange(entry: Entry): ConfState {
+    const change = raftCodecs.ConfChange.decode(entry.data);
+    assert(change.type === "ConfChangeAddNode", "a single member only ever adds itself", {
+      type: change.type,
+    });
+    return this.#options.onConfChange(change, decodeMember(textOf(change.context)));
+  }
+}
+
+/** An entry is understood as a whole or the member stops: skipping part of one would make members diverge. */
+function decode(entry: Entry): InternalRaftRequest {
+  const unknown = codecs.InternalRaftRequest.unknownField(entry.data);
+  if (unknown !== undefined)
+    throw unknownEntry(entry.index, `has field ${unknown}, which this version does not know`);
+  return codecs.InternalRaftRequest.decode(entry.data);
+}
+
+function unknownEntry(index: number, what: string): FatalError {
+  return new FatalError("UNKNOWN_ENTRY", `entry ${index} ${what}`, { index });
+}
