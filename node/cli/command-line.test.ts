@@ -151,11 +151,16 @@ test("flags without effect are accepted with any value", () => {
   configOf(["--v2-deprecation=not-yet", "--feature-gates=InitialCorruptCheck=true"]);
 });
 
-test("an environment variable is used, a flag beats it, and an unknown one is warned about", () => {
+test("an environment variable is used, one that a flag sets too is refused, an unknown one is warned about", () => {
   const env = { ETCD_NAME: "from-env", ETCD_HEARTBEAT_INTERVAL: "50", ETCD_BOGUS: "1", ETCDCTL_API: "3" };
-  const config = configOf(["--name=from-flag"], { env });
-  assert.equal(config.name, "from-flag");
+  const config = configOf([], { env });
+  assert.equal(config.name, "from-env");
   assert.equal(config.heartbeatIntervalMs, 50);
+  assert.equal(
+    errorOf(["--name=from-flag"], { env }),
+    "conflicting environment variable ETCD_NAME is shadowed by corresponding command-line flag " +
+      "(either unset environment variable or disable flag)",
+  );
   assert.deepEqual(
     noticesOf([], { env })
       .filter((notice) => notice.message === "unrecognized environment variable")

@@ -132,7 +132,7 @@ function isTrue(name: string, text: string): boolean {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** ETCD_* variables that no argument overrides. An empty one counts as unset. */
+/** ETCD_* variables. An empty one counts as unset; one that a flag sets, too, is refused, as etcd does. */
 export function readEnvironment(
   environment: Environment,
   given: Settings,
@@ -146,12 +146,10 @@ export function readEnvironment(
     const text = environment[variable] ?? "";
     if (text === "") continue;
     if (given.has(spec.name)) {
-      notices.push({
-        level: "warn",
-        message: "environment variable is shadowed by corresponding command-line flag",
-        fields: { "environment-variable": variable },
-      });
-      continue;
+      throw new ConfigError(
+        `conflicting environment variable ${variable} is shadowed by corresponding command-line flag ` +
+          `(either unset environment variable or disable flag)`,
+      );
     }
     const parsed = parseValue(spec, text);
     if (!parsed.ok) throw new ConfigError(`invalid value "${text}" for ${variable}: ${parsed.error}`);
