@@ -18,6 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { type FatalError, fatalOfSystemError } from "../lib/fatal.ts";
 
 /** An open file. Only the disk that gave it out knows what the number means. */
 export type DiskFile = number;
@@ -107,6 +108,14 @@ export const nodeDisk: Disk = {
     }
   },
 };
+
+/** What a failed call means to the member. An error that is not the disk's is thrown on. */
+export function fatalOfDisk(error: unknown, path: string): FatalError {
+  if (error instanceof Error && "code" in error) {
+    return fatalOfSystemError(error as NodeJS.ErrnoException, path);
+  }
+  throw error;
+}
 
 /** Creates a directory and the missing ones above it, durably. */
 export function makeDirectory(disk: Disk, path: string): void {

@@ -3,11 +3,10 @@
 // snapshot record in the log, and is written before that.
 
 import { updateCrc32c } from "../../lib/crc32c.ts";
-import { fatalOfSystemError } from "../../lib/fatal.ts";
 import type { LogSnapshot } from "../../replica/log-store.ts";
 import { WireError } from "../../wire/error.ts";
 import { raftCodecs } from "../../wire/raft-codec.ts";
-import { type Disk, readWhole, writeWhole } from "../disk.ts";
+import { type Disk, fatalOfDisk, readWhole, writeWhole } from "../disk.ts";
 
 /** As many as etcd keeps. */
 export const keptSnapFiles = 5;
@@ -83,6 +82,6 @@ function guard<T>(path: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    throw fatalOfSystemError(error as NodeJS.ErrnoException, path);
+    throw fatalOfDisk(error, path);
   }
 }

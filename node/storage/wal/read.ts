@@ -3,13 +3,13 @@
 // byte offset; a torn tail (torn.ts) is reported, and repaired only by repair.ts.
 
 import { must } from "../../lib/assert.ts";
-import { FatalError, fatalOfSystemError } from "../../lib/fatal.ts";
+import { FatalError } from "../../lib/fatal.ts";
 import { type NodeId, nodeId } from "../../lib/ids.ts";
 import { codecs } from "../../wire/codecs.ts";
 import { WireError } from "../../wire/error.ts";
 import type { Entry, HardState } from "../../wire/raft.ts";
 import type { WalSnapshot } from "../../wire/raft-codec.ts";
-import { type Disk, readWhole } from "../disk.ts";
+import { type Disk, fatalOfDisk, readWhole } from "../disk.ts";
 import { LogFold } from "./fold.ts";
 import { checkedCrc, isMark, readFrame, recordTypes } from "./frame.ts";
 import { listSegments, type Segment, segmentName } from "./segments.ts";
@@ -167,7 +167,7 @@ function readSegment(disk: Disk, file: string): Uint8Array {
   try {
     return must(readWhole(disk, file), "a listed segment is a file", { file });
   } catch (error) {
-    throw fatalOfSystemError(error as NodeJS.ErrnoException, file);
+    throw fatalOfDisk(error, file);
   }
 }
 

@@ -3,8 +3,7 @@
 // it synced. Called only after the reading was accepted, so a refused log stays as it is.
 
 import { must } from "../../lib/assert.ts";
-import { fatalOfSystemError } from "../../lib/fatal.ts";
-import type { Disk } from "../disk.ts";
+import { type Disk, fatalOfDisk } from "../disk.ts";
 import type { WalReading } from "./read.ts";
 import { segmentName } from "./segments.ts";
 import type { WalPosition } from "./wal.ts";
@@ -31,7 +30,7 @@ export function repairWal(disk: Disk, directory: string, reading: WalReading): W
     }
     disk.fsyncDir(directory);
   } catch (error) {
-    throw fatalOfSystemError(error as NodeJS.ErrnoException, path);
+    throw fatalOfDisk(error, path);
   }
   return {
     metadata: reading.metadata,

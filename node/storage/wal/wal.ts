@@ -7,11 +7,10 @@
 // Any failing disk call ends the log for good (FatalError): after a failed sync nobody knows what is durable.
 
 import { assert, must } from "../../lib/assert.ts";
-import { fatalOfSystemError } from "../../lib/fatal.ts";
 import { codecs } from "../../wire/codecs.ts";
 import type { Entry, HardState } from "../../wire/raft.ts";
 import { raftCodecs, type WalSnapshot } from "../../wire/raft-codec.ts";
-import { type Disk, type DiskFile, makeDirectory } from "../disk.ts";
+import { type Disk, type DiskFile, fatalOfDisk, makeDirectory } from "../disk.ts";
 import { emptyHardState } from "./fold.ts";
 import { recordTypes } from "./frame.ts";
 import { FrameBuffer } from "./frame-buffer.ts";
@@ -61,7 +60,7 @@ export function createWal(options: WalOptions, metadata: WalMetadata): WalPositi
     nameNext(disk, directory, segment, file, head.bytes);
     disk.close(file);
   } catch (error) {
-    throw fatalOfSystemError(error as NodeJS.ErrnoException, `${directory}/${segmentName(segment)}`);
+    throw fatalOfDisk(error, `${directory}/${segmentName(segment)}`);
   }
   return {
     metadata,
@@ -280,7 +279,7 @@ export class Wal {
       return run();
     } catch (error) {
       this.#hasFailed = true;
-      throw fatalOfSystemError(error as NodeJS.ErrnoException, this.#path(this.#segment));
+      throw fatalOfDisk(error, this.#path(this.#segment));
     }
   }
 }

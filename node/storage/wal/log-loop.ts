@@ -1,0 +1,153 @@
+// What the log worker does, for its whole life: take everything that is queued, write it with one call, sync
+// once, answer everybody who waited. While a sync runs, the next batch collects in the queue: group commit.
+
+import { type MessagePort, parentPort, receiveMessageOnPort } from "node:worker_threads";
+import { assert, must } from "../../lib/assert.ts";
+import { type FatalDetails, FatalError, type FatalReason } from "../../lib/fatal.ts";
+import { raftCodecs } from "../../wire/raft-codec.ts";
+import type { Disk } from "../disk.ts";
+import { type Command, commandKinds, type QueueMemory, QueueReceiver } from "./log-queue.ts";
+import { saveSnapshot, walOptions } from "./open-log.ts";
+import { Wal, type WalPosition } from "./wal.ts";
+
+/** What the worker is started with. */
+export interface LogWorkerData {
+  readonly memory: QueueMemory;
+  readonly memberDir: string;
+  readonly segmentBytes: number;
+  readonly position: WalPosition;
+}
+
+/** A command too large for the ring. */
+export interface LargeCommand {
+  readonly number: number;
+  readonly body: Uint8Array;
+}
+
+export type LogAnswer =
+  | {
+      readonly kind: "done";
+      /** Requests up to this one are answered. */
+      readonly request: number;
+      readonly bytes: number;
+      readonly writeSeconds: number;
+      /** Undefined when nobody had asked for a sync. */
+      readonly syncSeconds: number | undefined;
+    }
+  | {
+      readonly kind: "fatal";
+      readonly reason: FatalReason;
+      readonly message: string;
+      readonly details: FatalDetails;
+    }
+  | { readonly kind: "closed" };
+
+/** A batch is written when it has grown to this size, so that the first of it need not wait for all. */
+const batchBytesMax = 8 << 20;
+
+/** Runs in a worker thread until the log is closed or has failed, and the main thread was told so. */
+export function runLogLoop(data: LogWorkerData, disk: Disk): void {
+  assert(parentPort !== null, "the log loop runs in a worker thread");
+  const port = parentPort;
+  const post = (answer: LogAnswer) => port.postMessage(answer);
+  try {
+    new LogLoop(data, disk, port).run(post);
+    post({ kind: "closed" });
+  } catch (error) {
+    if (!(error instanceof FatalError)) throw error;
+    post({ kind: "fatal", reason: error.reason, message: error.message, details: error.details });
+  }
+}
+
+class LogLoop {
+  readonly #queue: QueueReceiver;
+  readonly #options: { readonly disk: Disk; readonly memberDir: string; readonly segmentBytes: number };
+  readonly #port: MessagePort;
+  readonly #wal: Wal;
+  /** The newest request of the batch; 0 when it holds none. */
+  #request = 0;
+  #isClosing = false;
+
+  constructor(data: LogWorkerData, disk: Disk, port: MessagePort) {
+    this.#queue = new QueueReceiver(data.memory);
+    this.#options = { disk, memberDir: data.memberDir, segmentBytes: data.segmentBytes };
+    this.#port = port;
+    this.#wal = new Wal(walOptions(this.#options), data.position);
+  }
+
+  run(post: (answer: LogAnswer) => void): void {
+    while (!this.#isClosing) {
+      this.#request = 0;
+      const count = this.#takeBatch();
+      if (count === 0) {
+        if (!this.#wal.prepare()) this.#queue.wait();
+        continue;
+      }
+      const bytes = this.#wal.pendingBytes;
+      const startedAt = performance.now();
+      this.#wal.write();
+      const writtenAt = performance.now();
+      const writeSeconds = (writtenAt - startedAt) / 1000;
+      let syncSeconds: number | undefined;
+      if (this.#request > 0) {
+        this.#wal.sync();
+        syncSeconds = (performance.now() - writtenAt) / 1000;
+      }
+      post({ kind: "done", request: this.#request, bytes, writeSeconds, syncSeconds });
+      this.#wal.prepare();
+    }
+    this.#wal.close();
+  }
+
+  /** Appends what is queued. Returns how many commands there were. */
+  #takeBatch(): number {
+    let count = 0;
+    while (this.#wal.pendingBytes < batchBytesMax) {
+      const command = this.#queue.take();
+      if (command === undefined) break;
+      count++;
+      if (!this.#carryOut(command)) break;
+    }
+    // Before the answer: whoever gets it may have waited for room.
+    this.#queue.free();
+    return count;
+  }
+
+  /** Returns whether the batch may go on behind this command. */
+  #carryOut({ kind, number, body }: Command): boolean {
+    switch (kind) {
+      case commandKinds.entry:
+        this.#wal.appendEncodedEntry(number, body);
+        return true;
+      case commandKinds.hardState:
+        this.#wal.appendHardState(raftCodecs.HardState.decode(body));
+        return true;
+      case commandKinds.sync:
+        this.#request = number;
+        return true;
+      case commandKinds.snapshot:
+        this.#saveSnapshot(body);
+        this.#request = number;
+        return false;
+      case commandKinds.close:
+        this.#isClosing = true;
+        return false;
+      case commandKinds.large: {
+        const received = must(receiveMessageOnPort(this.#port), "a large command was sent before its place");
+        const large = received.message as LargeCommand;
+        return this.#carryOut({ kind: number, ...large });
+      }
+      default:
+        assert(false, "the command is known", { kind });
+    }
+  }
+
+  #saveSnapshot(body: Uint8Array): void {
+    // A copy, since decoded bytes are views and the ring's memory is shared.
+    const copy = body.slice();
+    const releaseIndex = new DataView(copy.buffer).getFloat64(0, true);
+    const { data, metadata } = raftCodecs.Snapshot.decode(copy.subarray(8));
+    const { index, term, confState } = metadata;
+    saveSnapshot(this.#wal, this.#options, { index, term, confState, data }, releaseIndex);
+  }
+}
