@@ -183,7 +183,7 @@ export class HistoryGenerator {
       key: this.#chance(1) ? "" : key,
       result: this.#below(4),
       ...operand,
-      ...(this.#chance(15) ? { range_end: this.#pick([prefixEnd(key), "\0", ""]) } : {}),
+      ...(this.#chance(15) ? { range_end: this.#pick([prefixEnd(key), "\0"]) } : {}),
     };
   }
 

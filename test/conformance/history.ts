@@ -131,7 +131,7 @@ class History {
   async #call(op: Extract<Op, { kind: "call" }>): Promise<void> {
     // A compaction overtakes a watch that is still catching up, at a moment nobody fixes: so none may be.
     if (op.method === "Compact") await this.#settle();
-    if (op.method === "HashKV" && Number(op.request["revision"]) === this.#model.compacted)
+    if (op.method === "HashKV" && this.#model.compactions.includes(Number(op.request["revision"])))
       await this.#settleHash();
     const [expected] = await this.#both(op.method, op.request);
     this.#options.variants.observe(op, expected);
@@ -358,7 +358,7 @@ class History {
     }
   }
 
-  /** The hash at the compacted revision changes when the compaction is through: then its own hash answers. */
+  /** When a compaction is through, its own hash answers for its revision, and the oldest kept one is let go. */
   async #settleHash(): Promise<void> {
     const revision = this.#model.compacted;
     await Promise.all(

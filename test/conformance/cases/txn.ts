@@ -18,7 +18,7 @@ function get(key: string, more: InputMessage = {}): InputMessage {
   return { request_range: { key, ...more } };
 }
 
-function del(key: string, rangeEnd = ""): InputMessage {
+function del(key: string, rangeEnd?: string): InputMessage {
   return { request_delete_range: { key, range_end: rangeEnd } };
 }
 

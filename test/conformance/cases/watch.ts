@@ -1,5 +1,7 @@
 // Watch streams.
-import type { Case } from "./run.ts";
+import { textOf } from "../../../node/lib/bytes.ts";
+import type { Message } from "../messages.ts";
+import { type Case, CaseFailure } from "./run.ts";
 
 const emptyRange = "mvcc: watcher range is empty";
 const duplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
@@ -290,21 +292,27 @@ export const watchCases: readonly Case[] = [
     },
   },
   {
-    name: "fragments: a response above the request limit is split by event when asked for, whole otherwise",
+    name: "fragments: a part is no larger than the request limit, and all but the last say so",
     async run(t) {
       for (const key of ["f1", "f2", "f3", "f4"]) await t.put(key, key.repeat(500_000));
       const past = { key: "f", range_end: "g", start_revision: t.base + 1 };
-      const whole = t.watch();
-      whole.create(past);
-      await whole.next({ created: true });
-      await whole.next({ fragment: undefined, events: [{}, {}, {}, {}] });
-      const split = t.watch();
-      split.create({ ...past, fragment: true });
-      await split.next({ created: true });
-      for (let left = 4; left > 0; ) {
-        const message = await split.next({ created: undefined });
-        left -= (message["events"] as readonly unknown[]).length;
-        t.expect("fragment flag", message["fragment"] === true, left > 0);
+      for (const fragment of [undefined, true]) {
+        const watch = t.watch();
+        watch.create({ ...past, fragment });
+        await watch.next({ created: true });
+        const keys: string[] = [];
+        while (keys.length < 4) {
+          const message = await watch.next({ created: undefined, canceled: undefined }, undefined, {
+            isQuiet: true,
+          });
+          const events = message["events"] as unknown as readonly Message[];
+          const flag = message["fragment"] === true;
+          if (fragment !== true) t.expect("fragment flag of a watch that did not ask", flag, false);
+          else if (events.length > 2) throw new CaseFailure("a fragment is larger than the request limit");
+          for (const event of events) keys.push(textOf((event["kv"] as Message)["key"] as Uint8Array));
+          if (keys.length === 4) t.expect("fragment flag of the last part", flag, false);
+        }
+        t.expect("keys", keys, ["f1", "f2", "f3", "f4"]);
       }
     },
   },
