@@ -1,0 +1,115 @@
+// Side by side with etcd: the same loads on both, in turn, on one file system and one machine.
+//
+//   npm run bench -- [--quick] [--rounds N] [--only NAME] [--kinds etcd,etcdlike]
+//
+// `--only` takes a part of a workload's name, or "large", or "crash". Load generator and member share the
+// processors, so figures compare members with each other and not with other machines.
+import { execFileSync } from "node:child_process";
+import { cpus, tmpdir } from "node:os";
+import { parseArgs } from "node:util";
+import { TestClient } from "../conformance/client.ts";
+import { type Member, type MemberKind, start } from "../tools/member.ts";
+import { killUnderLoad } from "./crash.ts";
+import { measureLarge } from "./large.ts";
+import { usageOf } from "./process.ts";
+import { Table } from "./table.ts";
+import { revisionOf, type Workload, workloads } from "./workloads.ts";
+
+const { values: args } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    only: { type: "string", default: "" },
+    kinds: { type: "string", default: "etcd,etcdlike" },
+  },
+});
+
+const rounds = Number(args.rounds ?? (args.quick ? 1 : 3));
+const kinds = args.kinds.split(",") as MemberKind[];
+const quickDivisor = 10;
+const warmUpDivisor = 10;
+const largeKeys = args.quick ? 100_000 : 1_000_000;
+const smallKeys = 1_000;
+const crashLoadMs = args.quick ? 1_000 : 3_000;
+/** A million keys need more than the two GiB that are etcd's default while they are loaded. */
+const quota = ["--quota-backend-bytes", String(8 * 1024 * 1024 * 1024)];
+
+const table = new Table(kinds);
+let failures = 0;
+
+function fail(text: string): undefined {
+  failures++;
+  console.log(`FAIL ${text}`);
+}
+
+async function measure(member: Member, workload: Workload): Promise<void> {
+  const calls = args.quick ? Math.ceil(workload.calls / quickDivisor) : workload.calls;
+  const client = new TestClient(member.endpoint);
+  try {
+    await workload.prepare?.(client);
+    await workload.run(member, Math.ceil(calls / warmUpDivisor));
+    const revision = await revisionOf(client);
+    const before = await usageOf(member);
+    const result = await workload.run(member, calls);
+    const after = await usageOf(member);
+    const made = (await revisionOf(client)) - revision;
+    const expected = workload.revisions?.(calls);
+    if (expected !== undefined && made !== expected)
+      fail(`${member.kind}, ${workload.name}: ${calls} calls made ${made} revisions, not ${expected}`);
+    const add = (what: string, value: number) => table.add(workload.name, what, member.kind, value);
+    add("calls/s", result.callsPerSecond);
+    add("p50 ms", result.p50Ms);
+    add("p99 ms", result.p99Ms);
+    add("CPU us/call", ((after.cpuSeconds - before.cpuSeconds) / result.calls) * 1e6);
+    add("fdatasyncs", after.fdatasyncs - before.fdatasyncs);
+    add("revisions made", made);
+  } catch (error) {
+    fail(`${member.kind}, ${workload.name}: ${error instanceof Error ? error.message : String(error)}`);
+  } finally {
+    client.close();
+  }
+}
+
+const chosen = workloads.filter((workload) => workload.name.includes(args.only));
+const fileSystem = execFileSync("df", ["--output=source,fstype", tmpdir()], { encoding: "utf8" }).split(
+  "\n",
+)[1];
+console.log(`${cpus().length} processors, data on ${fileSystem?.trim()}, ${rounds} rounds`);
+
+for (let round = 1; round <= rounds && chosen.length > 0; round++)
+  for (const kind of kinds) {
+    console.log(`round ${round}, ${kind}`);
+    const member = await start({ kind, flags: quota });
+    for (const workload of chosen) await measure(member, workload);
+    await member.stop();
+  }
+
+if ("large".includes(args.only))
+  for (const kind of kinds)
+    for (const keys of [smallKeys, largeKeys]) {
+      console.log(`${keys} keys, ${kind}`);
+      const name = `${keys.toLocaleString("en")} keys of 256 bytes`;
+      const result = await measureLarge(kind, keys, rounds).catch((error: Error) =>
+        fail(`${kind}, ${name}: ${error.message}`),
+      );
+      if (result === undefined) continue;
+      const { startMs, startAfterKillMs, residentMib } = result;
+      for (const value of startMs) table.add(name, "start ms", kind, value);
+      for (const value of startAfterKillMs) table.add(name, "start ms after kill -9", kind, value);
+      for (const value of residentMib) table.add(name, "resident MiB", kind, value);
+    }
+
+table.print();
+
+if ("crash".includes(args.only))
+  for (const kind of kinds) {
+    const { acknowledged, lost, acknowledgedRevision, revision, restartMs } = await killUnderLoad(
+      kind,
+      crashLoadMs,
+    );
+    const text = `${acknowledged} puts acknowledged, ${lost.length} lost, revision ${revision} >= ${acknowledgedRevision}`;
+    console.log(`kill -9 under load, ${kind}: ${text}, back after ${restartMs.toFixed(0)} ms`);
+    if (acknowledged === 0 || lost.length > 0 || revision < acknowledgedRevision)
+      fail(`${kind} after kill -9: ${text}; first lost: ${lost.slice(0, 5).join(", ")}`);
+  }
+process.exit(failures === 0 ? 0 : 1);

@@ -1,0 +1,164 @@
+// The loads that are measured on a running member.
+import type { TestClient } from "../conformance/client.ts";
+import type { Message } from "../conformance/messages.ts";
+import type { Member } from "../tools/member.ts";
+import { benchmark, h2load, type LoadResult } from "./load.ts";
+
+export interface Workload {
+  readonly name: string;
+  /** Calls of one round; a tenth of it with `--quick`. */
+  readonly calls: number;
+  readonly prepare?: (client: TestClient) => Promise<void>;
+  readonly run: (member: Member, calls: number) => Promise<LoadResult>;
+  /** How many revisions so many calls make, where that is known. */
+  readonly revisions?: (calls: number) => number;
+}
+
+const valueBytes = 256;
+const value = "v".repeat(valueBytes);
+const many = { connections: 10, streams: 100 };
+const few = { connections: 10, streams: 10 };
+const rangeKeys = 10_000;
+const keysPerTxn = 100;
+
+const watchStreams = 10;
+const watchesPerStream = 100;
+
+export const workloads: readonly Workload[] = [
+  {
+    name: "put, h2load, 10 x 100",
+    calls: 200_000,
+    run: (member, calls) =>
+      h2load(
+        member,
+        { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } },
+        calls,
+        many,
+      ),
+    revisions: (calls) => calls,
+  },
+  {
+    name: "put, benchmark, new keys, 10 x 10",
+    calls: 50_000,
+    run: (member, calls) => {
+      const keys = ["--sequential-keys", "--key-space-size", String(calls), "--key-size", "16"];
+      return benchmark(
+        member,
+        ["put", "--total", String(calls), "--val-size", String(valueBytes), ...keys],
+        calls,
+        few,
+      );
+    },
+    revisions: (calls) => calls,
+  },
+  {
+    name: "range, linearizable, h2load, 10 x 100",
+    calls: 200_000,
+    prepare: (client) => putOne(client),
+    run: (member, calls) =>
+      h2load(
+        member,
+        { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request: { key: "one" } },
+        calls,
+        many,
+      ),
+    revisions: () => 0,
+  },
+  {
+    name: "range, serializable, h2load, 10 x 100",
+    calls: 200_000,
+    prepare: (client) => putOne(client),
+    run: (member, calls) => {
+      const request = { key: "one", serializable: true };
+      return h2load(member, { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request }, calls, many);
+    },
+    revisions: () => 0,
+  },
+  {
+    name: "range, linearizable, benchmark, 10 x 10",
+    calls: 50_000,
+    prepare: (client) => putOne(client),
+    run: (member, calls) => benchmark(member, ["range", "one", "--total", String(calls)], calls, few),
+    revisions: () => 0,
+  },
+  {
+    name: "range of 10,000 keys, h2load, 2 x 2",
+    calls: 200,
+    prepare: (client) => load(client, "big/", rangeKeys, value),
+    run: (member, calls) => {
+      const request = { key: "big/", range_end: "big0", serializable: true };
+      const call = { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request };
+      return h2load(member, call, calls, { connections: 2, streams: 2 });
+    },
+    revisions: () => 0,
+  },
+  {
+    name: "txn, compare and put and get, h2load, 10 x 100",
+    calls: 100_000,
+    run: (member, calls) => {
+      const compare = [{ key: "txn", target: "VERSION", result: "GREATER", version: -1 }];
+      const success = [{ request_put: { key: "txn", value } }, { request_range: { key: "txn" } }];
+      const call = { path: "/etcdserverpb.KV/Txn", type: "TxnRequest", request: { compare, success } };
+      return h2load(member, call, calls, many);
+    },
+    revisions: (calls) => calls,
+  },
+  {
+    name: "txn, benchmark, 10 puts each, 10 x 10",
+    calls: 10_000,
+    run: (member, calls) => {
+      const size = ["--txn-ops", "10", "--key-space-size", "100000", "--val-size", String(valueBytes)];
+      return benchmark(member, ["txn-put", "--total", String(calls), ...size], calls, few);
+    },
+    revisions: (calls) => calls,
+  },
+  {
+    name: "watch fan-out, events to 1,000 watches",
+    calls: 1_000,
+    run: async (member, puts) => {
+      const shape = ["--streams", String(watchStreams), "--watch-per-stream", String(watchesPerStream)];
+      const load = ["--watched-key-total", "1", "--put-total", String(puts), "--put-rate", "0"];
+      const events = puts * watchStreams * watchesPerStream;
+      return benchmark(member, ["watch", ...shape, ...load], events, few, "Watch events received");
+    },
+  },
+  {
+    name: "lease keep-alive, benchmark, 10 x 10",
+    calls: 50_000,
+    run: (member, calls) => benchmark(member, ["lease-keepalive", "--total", String(calls)], calls, few),
+    revisions: () => 0,
+  },
+];
+
+async function putOne(client: TestClient): Promise<void> {
+  await client.call("Put", { key: "one", value });
+}
+
+/** Stores `count` keys, many to a transaction. */
+export async function load(
+  client: TestClient,
+  prefix: string,
+  count: number,
+  content: string,
+): Promise<void> {
+  const lanes = 8;
+  let next = 0;
+  const lane = async () => {
+    while (next < count) {
+      const first = next;
+      next += keysPerTxn;
+      const success = Array.from({ length: Math.min(keysPerTxn, count - first) }, (_, i) => ({
+        request_put: { key: `${prefix}${String(first + i).padStart(9, "0")}`, value: content },
+      }));
+      const outcome = await client.call("Txn", { success });
+      if (!outcome.ok) throw new Error(`loading ${prefix}${first}: ${outcome.text}`);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+}
+
+export async function revisionOf(client: TestClient): Promise<number> {
+  const outcome = await client.call("Range", { key: "nothing" });
+  if (!outcome.ok) throw new Error(`reading the revision: ${outcome.text}`);
+  return Number((outcome.response["header"] as Message)["revision"]);
+}
