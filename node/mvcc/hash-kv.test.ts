@@ -104,6 +104,17 @@ test("a hash does not depend on how far the removals of the last compaction have
   assert.deepEqual(rig.hash(35), early);
 });
 
+test("a compaction leaves a hash only when the one before was complete", () => {
+  const rig = new Rig();
+  for (let i = 0; i < 9; i++) rig.txn(put("a", `${i}`));
+  rig.store.compact(3);
+  rig.compact(5);
+  assert.equal(rig.store.compaction.hashAt(5), undefined);
+  assert.equal(rig.hash(5).compactRevision, 5);
+  rig.compact(7);
+  assert.equal(rig.store.compaction.hashAt(7)?.compactRevision, 5);
+});
+
 test("a compaction of revision 0 leaves no hash that a request for the current revision would find", () => {
   const rig = new Rig();
   rig.compact(0);

@@ -176,6 +176,44 @@ test("page after page of a range at one revision touches no more than the pages 
   }
 });
 
+test("a remembered count is that of its own revision, and never of one still being written", () => {
+  const rig = new Rig();
+  rig.txn(put("a"), put("b"), put("c"));
+  const page = { limit: 1, key: utf8("a") };
+  assert.equal(rig.range({ ...page, revision: 2 }).count, 3);
+  rig.txn(put("d"));
+  const rest = { key: utf8("a\0") };
+  assert.equal(rig.range({ ...page, revision: 3 }).count, 4);
+  assert.equal(rig.range({ ...rest, limit: 1, revision: 2 }).count, 2);
+  assert.equal(rig.range({ ...rest, limit: 1, revision: 3 }).count, 3);
+
+  const txn = rig.store.beginWrite();
+  const countInside = () => {
+    const answer = txn.range({ ...allKeys, ...page });
+    return answer.ok ? answer.count : undefined;
+  };
+  put("e")(txn);
+  assert.equal(countInside(), 5);
+  put("f")(txn);
+  assert.equal(countInside(), 6);
+  txn.end();
+  assert.equal(rig.range(page).count, 6);
+});
+
+test("history is read in whole revisions up to a number of them or of bytes", () => {
+  const rig = new Rig();
+  rig.txn(put("a", "x".repeat(100)), put("b", "x".repeat(100)));
+  for (let i = 0; i < 5; i++) rig.txn(put("a", "x".repeat(100)));
+  const read = (revisionsMax: number, bytesMax: number) => {
+    const { revisions, nextRevision } = rig.store.history.readEvents(2, { revisionsMax, bytesMax });
+    return { counts: revisions.map(({ events }) => events.length), nextRevision };
+  };
+  assert.deepEqual(read(1, 1e6), { counts: [2], nextRevision: 3 });
+  assert.deepEqual(read(100, 1), { counts: [2], nextRevision: 3 });
+  assert.deepEqual(read(100, 300), { counts: [2, 1], nextRevision: 4 });
+  assert.deepEqual(read(100, 1e6), { counts: [2, 1, 1, 1, 1, 1], nextRevision: 8 });
+});
+
 test("slices of long work touch no more than they may", () => {
   const rig = new Rig();
   for (let i = 0; i < 300; i++) rig.txn(put(`k${i % 150}`, "value"));
@@ -269,6 +307,17 @@ test("a compaction that a restart interrupted is taken up again", () => {
   assert.equal(finished, true);
   assert.equal(rig.range({ revision: 40 }).count, 5);
   assert.equal(rig.overlay.get("key", recordKey(30, 0, false)), undefined);
+});
+
+test("versions that an earlier compaction left behind go with the next one", () => {
+  const rig = new Rig();
+  for (let i = 0; i < 40; i++) rig.txn(put("a"));
+  // Says that revisions up to 30 are compacted, which they are not.
+  rig.overlay.put("meta", utf8("finishedCompactRev"), recordKey(30, 0, false));
+  rig.reopen();
+  rig.compact(41);
+  assert.equal(rig.store.compaction.removed, 39);
+  assert.equal(rig.overlay.get("key", recordKey(2, 0, false)), undefined);
 });
 
 test("a later compaction takes the place of one that waits, and finishes for both", () => {
