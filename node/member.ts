@@ -76,6 +76,7 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
   });
   const logStore = new WorkerLogStore({
     memberDir: dataDir.member,
+    walDir: config.walDir,
     segmentBytes: config.walSegmentBytes,
     position: opened.position,
     metrics: {
@@ -117,7 +118,8 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
 }
 
 function openOrCreateLog(config: MemberConfig, dataDir: DataDir, log: Logger): OpenedLog {
-  const location = { disk: nodeDisk, memberDir: dataDir.member, segmentBytes: config.walSegmentBytes };
+  const { walDir, walSegmentBytes: segmentBytes } = config;
+  const location = { disk: nodeDisk, memberDir: dataDir.member, walDir, segmentBytes };
   if (!logExists(location)) {
     const problem = bootstrapProblem(config);
     if (problem !== undefined) throw new Error(problem);

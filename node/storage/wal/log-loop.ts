@@ -7,13 +7,14 @@ import { type FatalDetails, FatalError, type FatalReason } from "../../lib/fatal
 import { raftCodecs } from "../../wire/raft-codec.ts";
 import type { Disk } from "../disk.ts";
 import { type Command, commandKinds, type QueueMemory, QueueReceiver } from "./log-queue.ts";
-import { saveSnapshot, walOptions } from "./open-log.ts";
+import { type LogOptions, saveSnapshot, walOptions } from "./open-log.ts";
 import { Wal, type WalPosition } from "./wal.ts";
 
 /** What the worker is started with. */
 export interface LogWorkerData {
   readonly memory: QueueMemory;
   readonly memberDir: string;
+  readonly walDir: string | undefined;
   readonly segmentBytes: number;
   readonly position: WalPosition;
 }
@@ -61,7 +62,7 @@ export function runLogLoop(data: LogWorkerData, disk: Disk): void {
 
 class LogLoop {
   readonly #queue: QueueReceiver;
-  readonly #options: { readonly disk: Disk; readonly memberDir: string; readonly segmentBytes: number };
+  readonly #options: LogOptions & { readonly segmentBytes: number };
   readonly #port: MessagePort;
   readonly #wal: Wal;
   /** The newest request of the batch; 0 when it holds none. */
@@ -70,7 +71,8 @@ class LogLoop {
 
   constructor(data: LogWorkerData, disk: Disk, port: MessagePort) {
     this.#queue = new QueueReceiver(data.memory);
-    this.#options = { disk, memberDir: data.memberDir, segmentBytes: data.segmentBytes };
+    const { memberDir, walDir, segmentBytes } = data;
+    this.#options = { disk, memberDir, walDir, segmentBytes };
     this.#port = port;
     this.#wal = new Wal(walOptions(this.#options), data.position);
   }

@@ -5,6 +5,7 @@ import { assert } from "../../lib/assert.ts";
 import { emptyBytes } from "../../lib/bytes.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import type { LogContents, LogSnapshot } from "../../replica/log-store.ts";
+import type { Entry } from "../../wire/raft.ts";
 import { type Disk, makeDirectory } from "../disk.ts";
 import {
   purgeSnapFiles,
@@ -21,6 +22,8 @@ export interface LogOptions {
   readonly disk: Disk;
   /** The `member` folder, in which `wal` and `snap` lie. */
   readonly memberDir: string;
+  /** Where the segments lie instead of `member/wal`: etcd's `--wal-dir`. */
+  readonly walDir?: string | undefined;
   readonly segmentBytes?: number;
 }
 
@@ -31,6 +34,9 @@ export interface OpenedLog {
   readonly repaired: { readonly file: string; readonly offset: number; readonly what: string } | undefined;
 }
 
+/** Small enough that the blocks go one by one as the log in memory is compacted. */
+const copyBlockBytes = 1 << 18;
+
 export const noSnapshot: LogSnapshot = {
   index: 0,
   term: 0,
@@ -38,8 +44,8 @@ export const noSnapshot: LogSnapshot = {
   data: emptyBytes,
 };
 
-export function logExists({ disk, memberDir }: LogOptions): boolean {
-  return walExists(disk, walDirectory(memberDir));
+export function logExists(options: LogOptions): boolean {
+  return walExists(options.disk, walDirectory(options));
 }
 
 /** Creates the log of a new member. Throws FatalError. */
@@ -53,7 +59,7 @@ export function createLog(options: LogOptions, metadata: WalMetadata): OpenedLog
 /** Reads, checks and makes writable. Throws FatalError, and has changed nothing then. */
 export function openLog(options: LogOptions): OpenedLog {
   const { disk, memberDir } = options;
-  const directory = walDirectory(memberDir);
+  const directory = walDirectory(options);
   const reading = readWal(disk, directory);
   const contents = contentsOf(disk, memberDir, reading);
   makeDirectory(disk, snapDirectory(memberDir));
@@ -83,8 +89,25 @@ export function contentsOf(disk: Disk, memberDir: string, reading: WalReading): 
     nodeId: metadata.nodeId,
     hardState,
     snapshot,
-    entries: reading.entries.slice(Math.max(0, snapshot.index + 1 - reading.firstIndex)),
+    entries: copiedEntries(reading.entries.slice(Math.max(0, snapshot.index + 1 - reading.firstIndex))),
   };
+}
+
+/** Entries whose data are views of blocks of their own, so that they do not hold whole segments in memory. */
+function copiedEntries(entries: readonly Entry[]): Entry[] {
+  let block = emptyBytes;
+  let used = 0;
+  return entries.map((entry) => {
+    const { data } = entry;
+    if (used + data.length > block.length) {
+      block = new Uint8Array(Math.max(copyBlockBytes, data.length));
+      used = 0;
+    }
+    const copy = block.subarray(used, used + data.length);
+    copy.set(data);
+    used += data.length;
+    return { ...entry, data: copy };
+  });
 }
 
 /**
@@ -135,13 +158,14 @@ export function saveSnapshot(
   purgeSnapFiles(disk, snapDirectory(memberDir));
 }
 
-export function walOptions({ disk, memberDir, segmentBytes }: LogOptions): WalOptions {
-  const directory = walDirectory(memberDir);
+export function walOptions(options: LogOptions): WalOptions {
+  const { disk, segmentBytes } = options;
+  const directory = walDirectory(options);
   return segmentBytes === undefined ? { disk, directory } : { disk, directory, segmentBytes };
 }
 
-export function walDirectory(memberDir: string): string {
-  return `${memberDir}/wal`;
+export function walDirectory({ memberDir, walDir }: Pick<LogOptions, "memberDir" | "walDir">): string {
+  return walDir ?? `${memberDir}/wal`;
 }
 
 export function snapDirectory(memberDir: string): string {

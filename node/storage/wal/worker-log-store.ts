@@ -27,6 +27,8 @@ export interface LogMetrics {
 
 export interface WorkerLogOptions {
   readonly memberDir: string;
+  /** As in LogOptions. */
+  readonly walDir?: string | undefined;
   /** From `createLog` or `openLog`. */
   readonly position: WalPosition;
   readonly segmentBytes?: number;
@@ -76,6 +78,7 @@ export class WorkerLogStore implements LogStore {
     const workerData: LogWorkerData = {
       memory,
       memberDir: options.memberDir,
+      walDir: options.walDir,
       segmentBytes: options.segmentBytes ?? defaultSegmentBytes,
       position: options.position,
     };
