@@ -17,7 +17,7 @@ export class LogFold {
   metadata: Uint8Array = emptyBytes;
   hardState: HardState = emptyHardState;
   readonly snapshots: WalSnapshot[] = [];
-  /** Consecutive. Their data are copies. */
+  /** Consecutive. Their data are views of the segments read. */
   readonly entries: Entry[] = [];
   /** The index and term before the first of `entries`; the term is undefined when the log does not say. */
   base: { index: number; term: number | undefined };
@@ -63,14 +63,13 @@ export class LogFold {
   #addEntry(entry: Entry): string | undefined {
     if (entry.index === 0) return "an entry with index 0";
     if (entry.index > this.lastIndex + 1) return `entry ${entry.index} after entry ${this.lastIndex}`;
-    const copy = { ...entry, data: entry.data.slice() };
     if (entry.index <= this.base.index) {
       this.base = { index: entry.index - 1, term: undefined };
       this.entries.length = 0;
     } else {
       this.entries.length = entry.index - this.base.index - 1;
     }
-    this.entries.push(copy);
+    this.entries.push(entry);
     return undefined;
   }
 

@@ -27,7 +27,7 @@ export interface WalReading {
   readonly hardState: HardState;
   /** In the order written; the ones above the committed index do not count. */
   readonly snapshots: readonly WalSnapshot[];
-  /** Consecutive, from `firstIndex` on. */
+  /** Consecutive, from `firstIndex` on. Their data are views of whole segments. */
   readonly entries: readonly Entry[];
   readonly firstIndex: number;
   readonly lastIndex: number;
