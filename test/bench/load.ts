@@ -78,14 +78,14 @@ export async function benchmark(
     ...clients,
     ...args,
   ]);
-  const text = output.slice(Math.max(0, output.lastIndexOf(section)));
+  const text = section === "" ? output : output.slice(output.lastIndexOf(section));
   const errors = /Error distribution:[\s\S]*/.exec(text)?.[0];
   if (errors !== undefined) throw new Error(`benchmark ${args.join(" ")}: ${errors}`);
   return {
     calls,
-    callsPerSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1] ?? Number.NaN),
-    p50Ms: Number(/50% in ([\d.]+) secs/.exec(text)?.[1] ?? Number.NaN) * 1_000,
-    p99Ms: Number(/99% in ([\d.]+) secs/.exec(text)?.[1] ?? Number.NaN) * 1_000,
+    callsPerSecond: Number(/Requests\/sec:\s+(\S+)/.exec(text)?.[1] ?? Number.NaN),
+    p50Ms: Number(/50% in (\S+) secs/.exec(text)?.[1] ?? Number.NaN) * 1_000,
+    p99Ms: Number(/99% in (\S+) secs/.exec(text)?.[1] ?? Number.NaN) * 1_000,
   };
 }
 

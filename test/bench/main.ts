@@ -56,7 +56,10 @@ async function measure(member: Member, workload: Workload): Promise<void> {
     const expected = workload.revisions?.(calls);
     if (expected !== undefined && made !== expected)
       fail(`${member.kind}, ${workload.name}: ${calls} calls made ${made} revisions, not ${expected}`);
-    const add = (what: string, value: number) => table.add(workload.name, what, member.kind, value);
+    const add = (what: string, value: number) => {
+      if (Number.isNaN(value)) fail(`${member.kind}, ${workload.name}: no figure for ${what}`);
+      else table.add(workload.name, what, member.kind, value);
+    };
     add("calls/s", result.callsPerSecond);
     add("p50 ms", result.p50Ms);
     add("p99 ms", result.p99Ms);
