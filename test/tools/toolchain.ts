@@ -4,12 +4,14 @@
 // folder and renames it into place, and whoever comes second discards its own.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { must } from "../../node/lib/assert.ts";
 
 interface Family {
+  /** The folder of its go.mod, seen from this one. */
+  readonly source: string;
   /** Packages to build; a program is called like the last part of its path, major version left out. */
   readonly packages: readonly string[];
   /** Programs whose package has another name than the tool. */
@@ -19,11 +21,13 @@ interface Family {
 
 const families: Readonly<Record<string, Family>> = {
   etcd: {
+    source: "go/etcd",
     packages: ["go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3"],
     renames: { server: "etcd" },
     tools: ["etcd", "etcdctl", "etcdutl"],
   },
   "etcd-tools": {
+    source: "go/etcd-tools",
     packages: [
       "go.etcd.io/etcd/v3/tools/benchmark",
       "go.etcd.io/etcd/v3/tools/etcd-dump-db",
@@ -31,6 +35,12 @@ const families: Readonly<Record<string, Family>> = {
     ],
     renames: {},
     tools: ["benchmark", "etcd-dump-db", "etcd-dump-logs"],
+  },
+  "client-checks": {
+    source: "../e2e/go",
+    packages: ["."],
+    renames: {},
+    tools: ["clientv3-checks"],
   },
 };
 
@@ -57,7 +67,7 @@ export function buildFamily(name: string): Promise<string> {
 
 async function build(name: string): Promise<string> {
   const family = must(families[name], "the family exists", { name, known: familyNames });
-  const source = join(import.meta.dirname, "go", name);
+  const source = join(import.meta.dirname, family.source);
   const target = join(toolCache, `${name}-${await familyKey(source, family)}`);
   if (await exists(join(target, "complete"))) return target;
 
@@ -81,7 +91,8 @@ async function build(name: string): Promise<string> {
 
 async function familyKey(source: string, family: Family): Promise<string> {
   const hash = createHash("sha256");
-  for (const file of ["go.mod", "go.sum", "tools.go"]) hash.update(await readFile(join(source, file)));
+  const files = (await readdir(source)).filter((file) => /^go\.(mod|sum)$|\.go$/.test(file)).sort();
+  for (const file of files) hash.update(await readFile(join(source, file)));
   hash.update(JSON.stringify([family, process.platform, process.arch]));
   return hash.digest("hex").slice(0, 16);
 }
