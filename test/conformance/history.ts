@@ -131,12 +131,11 @@ class History {
   async #call(op: Extract<Op, { kind: "call" }>): Promise<void> {
     // A compaction overtakes a watch that is still catching up, at a moment nobody fixes: so none may be.
     if (op.method === "Compact") await this.#settle();
-    if (op.method === "HashKV" && this.#model.compactions.includes(Number(op.request["revision"])))
-      await this.#settleHash();
     const [expected] = await this.#both(op.method, op.request);
     this.#options.variants.observe(op, expected);
     if (!expected.ok) return;
     this.#learn(op, expected.response);
+    if (op.method === "Compact") await this.#settleHash();
     const revision = Number((expected.response["header"] as Message | undefined)?.["revision"] ?? 0);
     if (revision > this.#model.revision) await this.#readLog(revision);
   }
@@ -358,7 +357,10 @@ class History {
     }
   }
 
-  /** When a compaction is through, its own hash answers for its revision, and the oldest kept one is let go. */
+  /**
+   * Waits until the compaction is through on both sides. Its hash is then kept, and the oldest kept one let go; a
+   * compaction that begins before the one before it was through keeps none, at moments nobody fixes.
+   */
   async #settleHash(): Promise<void> {
     const revision = this.#model.compacted;
     await Promise.all(

@@ -44,10 +44,13 @@ function result(ok: boolean, name: string): void {
   console.log(`${ok ? "ok  " : "FAIL"} ${name}`);
 }
 
-async function onTwoMembers<T>(run: (reference: Member, subject: Member) => Promise<T>): Promise<T> {
+async function onTwoMembers<T>(
+  kind: MemberKind,
+  run: (reference: Member, subject: Member) => Promise<T>,
+): Promise<T> {
   const reference = await start({ kind: "etcd", env: { ETCD_VERIFY: "all" } });
   try {
-    const subject = await start({ kind: subjectKind });
+    const subject = await start({ kind });
     try {
       return await run(reference, subject);
     } finally {
@@ -58,8 +61,14 @@ async function onTwoMembers<T>(run: (reference: Member, subject: Member) => Prom
   }
 }
 
-function history(seed: number, opCount: number, variants: VariantCounts, defect?: string) {
-  return onTwoMembers((reference, subject) =>
+function history(
+  seed: number,
+  opCount: number,
+  variants: VariantCounts,
+  defect?: string,
+  kind = subjectKind,
+) {
+  return onTwoMembers(kind, (reference, subject) =>
     runHistory({
       seed,
       ops: opCount,
@@ -69,6 +78,11 @@ function history(seed: number, opCount: number, variants: VariantCounts, defect?
       ...(defect === undefined ? {} : { defect }),
     }),
   );
+}
+
+/** A member that does not start, or a stop that fails, is a failure of this seed alone. */
+function notRun(error: Error): HistoryDifference {
+  return { opIndex: 0, what: error.message, context: [] };
 }
 
 function report(seed: number, difference: HistoryDifference): void {
@@ -82,7 +96,7 @@ async function histories(): Promise<void> {
   const variants = new VariantCounts();
   for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) {
     const startedAt = performance.now();
-    const difference = await history(seed, ops, variants, args.defect);
+    const difference = await history(seed, ops, variants, args.defect).catch(notRun);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     result(difference === undefined, `history of seed ${seed}, ${ops} operations, ${seconds} s`);
     if (difference !== undefined) report(seed, difference);
@@ -99,7 +113,7 @@ async function histories(): Promise<void> {
 /** Damages the answers of an etcd compared with etcd: only the damage can make the difference. */
 async function defects(): Promise<void> {
   for (const defect of defectNames) {
-    const difference = await history(firstSeed, defectOps, new VariantCounts(), defect);
+    const difference = await history(firstSeed, defectOps, new VariantCounts(), defect, "etcd");
     const caught = difference === undefined ? "not caught" : `caught at operation ${difference.opIndex}`;
     result(difference !== undefined, `planted defect ${defect}: ${caught}`);
     if (difference !== undefined) console.log(`       ${difference.what}`);
