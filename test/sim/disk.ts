@@ -6,6 +6,7 @@
 // any subset happened. Calls can be made to fail with a code, and the power can go in front of any call.
 
 import { assert, must } from "../../node/lib/assert.ts";
+import { equalBytes } from "../../node/lib/bytes.ts";
 import type { Random } from "../../node/lib/random.ts";
 import type { Disk, DiskFile, DiskStat } from "../../node/storage/disk.ts";
 
@@ -41,6 +42,25 @@ export interface DiskCall {
   readonly bytes?: Uint8Array;
 }
 
+/** What a power cut may lose. */
+export interface DiskLosses {
+  /** What was written to a file and not synced. */
+  readonly writes: boolean;
+  /** Sectors of it independently of each other, not only whole writes from the newest back. */
+  readonly torn: boolean;
+  /** Names created, renamed and removed, whose directory was not synced. */
+  readonly names: boolean;
+}
+
+/** What a power cut has lost: files with lost writes, those of them with a part kept, and changes of names. */
+export interface LossCounts {
+  readonly writes: number;
+  readonly torn: number;
+  readonly names: number;
+}
+
+const everyLoss: DiskLosses = { writes: true, torn: true, names: true };
+
 export class SimDisk implements Disk {
   readonly #observe: (call: DiskCall) => void;
   #live: Names = new Map();
@@ -49,6 +69,7 @@ export class SimDisk implements Disk {
   readonly #open = new Map<DiskFile, { readonly path: string; readonly inode: Inode }>();
   #nextFile = 3;
   #calls = 0;
+  #failures = 0;
   #failAt: { readonly call: number; readonly code: string } | undefined;
   #powerCutAt = Number.POSITIVE_INFINITY;
   #isOff = false;
@@ -63,6 +84,11 @@ export class SimDisk implements Disk {
     return this.#calls;
   }
 
+  /** Calls that were made to fail. */
+  get failures(): number {
+    return this.#failures;
+  }
+
   /** The changing call that comes after `count` others fails with `code`, once. */
   failAfter(count: number, code: "EIO" | "ENOSPC"): void {
     this.#failAt = { call: this.#calls + count, code };
@@ -73,12 +99,23 @@ export class SimDisk implements Disk {
     this.#powerCutAt = this.#calls + count;
   }
 
-  /** What is there when the machine starts again. Open files are gone. */
-  crash(random: Random): void {
-    for (const change of this.#nameChanges) if (random.below(2) === 0) change.apply(this.#durable);
+  /** What is there when the machine starts again. Open files are gone. Answers what was lost. */
+  crash(random: Random, losses: DiskLosses = everyLoss): LossCounts {
+    const counts = { writes: 0, torn: 0, names: 0 };
+    for (const change of this.#nameChanges) {
+      if (!losses.names || random.below(2) === 0) change.apply(this.#durable);
+      else counts.names++;
+    }
     this.#nameChanges = [];
     for (const inode of new Set(this.#durable.values())) {
-      inode.durable = survivor(inode, random);
+      const { live } = inode;
+      const durable = inode.durable.slice();
+      if (!losses.writes) inode.durable = live;
+      else inode.durable = losses.torn ? survivor(inode, random) : wholeSurvivor(inode, random);
+      if (losses.writes && !equalBytes(inode.durable, live)) {
+        counts.writes++;
+        if (losses.torn && !equalBytes(inode.durable, durable)) counts.torn++;
+      }
       inode.live = inode.durable.slice();
       inode.changes = [];
     }
@@ -91,6 +128,7 @@ export class SimDisk implements Disk {
     this.#isOff = false;
     this.#powerCutAt = Number.POSITIVE_INFINITY;
     this.#failAt = undefined;
+    return counts;
   }
 
   /** The process dies and the machine stays: nothing is lost but the open files. */
@@ -218,6 +256,7 @@ export class SimDisk implements Disk {
     if (this.#failAt?.call !== number) return;
     const { code } = this.#failAt;
     this.#failAt = undefined;
+    this.#failures++;
     throw systemError(code, `${call.kind} ${call.path}`);
   }
 
@@ -242,6 +281,15 @@ export class SimDisk implements Disk {
     if (this.#isOff) throw new PowerCut("no power");
     return must(this.#open.get(file), "the file is open", { file });
   }
+}
+
+/** The durable content with the first so many changes since. */
+function wholeSurvivor(inode: Inode, random: Random): Uint8Array {
+  let content = inode.durable;
+  for (const change of inode.changes.slice(0, random.below(inode.changes.length + 1))) {
+    content = applied(content, change);
+  }
+  return content;
 }
 
 /** The durable content with a random part of what was changed since. */

@@ -79,6 +79,11 @@ export class MemoryEngine implements Engine {
     else this.#onIdle = done;
   }
 
+  /** Whether a flush is under way. */
+  get isFlushing(): boolean {
+    return this.#underWay !== undefined;
+  }
+
   /** What a crash now leaves when the flush under way, if any, did not reach the disk. */
   image(): MemoryImage {
     const records = new Map<Bucket, SortedMap<Uint8Array>>();
