@@ -16,7 +16,11 @@ export interface PublisherOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly retryMs: number;
-  readonly hasLeader: () => boolean;
+  /**
+   * An entry of the present leader's term is applied. Before that, entries that were acknowledged in an earlier
+   * run may not even be known as committed, and a read would miss them.
+   */
+  readonly hasCaughtUp: () => boolean;
   readonly isLeader: () => boolean;
   readonly propose: (request: Partial<InternalRaftRequest>, done: (outcome: Outcome) => void) => void;
 }
@@ -45,7 +49,7 @@ export class Publisher {
   /** Called whenever something may have changed; proposes what is missing, one thing at a time. */
   check(): void {
     const { members, nodeId, name, clientUrls, logger } = this.#options;
-    if (this.#isWaiting || this.#isStopped || !this.#options.hasLeader()) return;
+    if (this.#isWaiting || this.#isStopped || !this.#options.hasCaughtUp()) return;
     const known = members.get(nodeId);
     if (known === undefined) return;
     if (known.name !== name || !areSame(known.clientUrls, clientUrls)) {

@@ -171,7 +171,7 @@ export class Replica {
       clock,
       logger,
       retryMs: options.heartbeatIntervalMs,
-      hasLeader: () => this.leader !== noNode,
+      hasCaughtUp: () => this.leader !== noNode && this.#applyLoop.state.term === this.term,
       isLeader: () => this.isLeader,
       propose: (request, done) => this.propose(request, done),
     });
@@ -179,7 +179,10 @@ export class Replica {
     this.#autoCompactor = this.#createAutoCompactor();
   }
 
-  /** Begins. `onReady` runs once the member has a leader and the cluster knows its name and client URLs. */
+  /**
+   * Begins. `onReady` runs once the member has applied an entry of its leader's term, and so everything that was
+   * ever acknowledged before, and the cluster knows its name and client URLs.
+   */
   start(onReady: () => void): void {
     assert(this.#lifecycle === "created", "a replica starts once");
     this.#lifecycle = "running";

@@ -1,10 +1,10 @@
 // Clients that read and write. Each call goes to the replica as the services make it, and each answer is held
 // against what the log says it must be.
 
+import type { Outcome } from "../../node/apply/outcome.ts";
+import { isReadOnly, isSerializable } from "../../node/apply/txn.ts";
 import { textOf, utf8 } from "../../node/lib/bytes.ts";
 import { type LeaseId, leaseId } from "../../node/lib/ids.ts";
-import { isReadOnly, isSerializable } from "../../node/apply/txn.ts";
-import type { Outcome } from "../../node/apply/outcome.ts";
 import { codecs } from "../../node/wire/codecs.ts";
 import type { InternalRaftRequest, RangeRequest, TxnRequest } from "../../node/wire/rpc.ts";
 import type { LeaseLedger } from "./leases.ts";
@@ -13,7 +13,7 @@ import type { Load } from "./load.ts";
 import type { Oracle } from "./oracle.ts";
 import type { Promises } from "./promises.ts";
 import type { Scheduler } from "./scheduler.ts";
-import { refusedText, textOfOutcome, textOfRange, textOfTxn, okText } from "./text.ts";
+import { okText, refusedText, textOfOutcome, textOfRange, textOfTxn } from "./text.ts";
 import type { Trace } from "./trace.ts";
 
 type Operation = Partial<Omit<InternalRaftRequest, "header">>;
@@ -193,8 +193,7 @@ export class Clients {
       promises.equal(promise, actual, expected, () => `a range at index ${appliedIndex}`);
       this.#readDone(life, actual);
     };
-    const started =
-      request.rangeEnd.length === 0 || load.chance(30) ? undefined : store.startRange(request);
+    const started = request.rangeEnd.length === 0 || load.chance(30) ? undefined : store.startRange(request);
     if (started === undefined || !started.ok) {
       finish(textOfRange(store.range(request)));
       return;

@@ -1,8 +1,8 @@
 // Random requests. Every choice comes from the seed and from what the model knows, so that many requests meet
 // something: revisions near the current and the compacted one, leases that exist, compares that hold.
 
-import { checkTxn } from "../../node/api/kv-checks.ts";
 import { ApiError } from "../../node/api/errors.ts";
+import { checkTxn } from "../../node/api/kv-checks.ts";
 import { emptyBytes, utf8 } from "../../node/lib/bytes.ts";
 import type { LeaseId } from "../../node/lib/ids.ts";
 import { leaseId, noLease } from "../../node/lib/ids.ts";

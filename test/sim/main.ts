@@ -21,7 +21,8 @@ const { values } = parseArgs({
 
 function number(text: string, what: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${what} ${text} is not a positive number`);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new Error(`--${what} ${text} is not a positive number`);
   return value;
 }
 

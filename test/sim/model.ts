@@ -238,7 +238,9 @@ export class Model {
       request.maxCreateRevision !== 0;
     // Without an order the limit cuts before the sort.
     const cutsFirst = limit > 0 && sortOrder === SortOrder.NONE && !isFiltered;
-    const sorted = (cutsFirst ? passing.slice(0, limit + 1) : passing).toSorted(orderOf(sortTarget, sortOrder));
+    const sorted = (cutsFirst ? passing.slice(0, limit + 1) : passing).toSorted(
+      orderOf(sortTarget, sortOrder),
+    );
     const more = limit > 0 && sorted.length > limit;
     const answered = more ? sorted.slice(0, limit) : sorted;
     const kvs = answered.map((version) => keyText(request.keysOnly ? { ...version, value: "" } : version));

@@ -1,6 +1,13 @@
 // Defects planted from outside, by what stands between the replica and its ports: the simulator must find each.
 
-import type { Bucket, Cursor, Engine, EngineOperation, EngineSize, KeyRange } from "../../node/lib/backend.ts";
+import type {
+  Bucket,
+  Cursor,
+  Engine,
+  EngineOperation,
+  EngineSize,
+  KeyRange,
+} from "../../node/lib/backend.ts";
 import { textOf } from "../../node/lib/bytes.ts";
 import type { Clock } from "../../node/lib/clock.ts";
 import type { LogAppend, LogSnapshot, LogStore } from "../../node/replica/log-store.ts";
@@ -159,8 +166,14 @@ class ForgivingDisk extends SimDisk {
 
 export const mutants: readonly Mutant[] = [
   { name: "answers before the log is synced", wrapLog: (log, clock) => new HastyLog(log, clock) },
-  { name: "flushes before the commit is durable", wrapLog: (log, clock) => new CarelessCommitLog(log, clock) },
-  { name: "writes the applied index in a flush of its own", wrapEngine: (engine) => new TwoFlushEngine(engine) },
+  {
+    name: "flushes before the commit is durable",
+    wrapLog: (log, clock) => new CarelessCommitLog(log, clock),
+  },
+  {
+    name: "writes the applied index in a flush of its own",
+    wrapEngine: (engine) => new TwoFlushEngine(engine),
+  },
   {
     name: "removes the tombstone at the compacted revision",
     wrapEngine: (engine) => new EagerCompactionEngine(engine),

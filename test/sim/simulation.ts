@@ -83,6 +83,8 @@ class Simulation {
   /** The failure that was planted and has not ended the life yet. */
   #armed: FatalReason | undefined;
   #isStoreErrorArmed = false;
+  /** A planted fault waits for its call, and the life ends with it or without. */
+  #isEndDue = false;
   #areFaultsOn = true;
   /** Applied for the first time by any life up to here. */
   #appliedOnce = 0;
@@ -124,7 +126,7 @@ class Simulation {
     this.#boot();
     for (let i = 0; i < this.#settings.clients; i++) this.#clientLater();
     if (this.#isOn("pause")) this.#pauseLater();
-    while (this.#trace.steps < events || this.#plan.length > 0) {
+    while (this.#trace.steps < events || this.#plan.length > 0 || this.#isEnding()) {
       assert(this.#trace.steps < events * 10, "a run ends", { seed: this.#seed });
       this.#endIfPlanned();
       this.#step();
@@ -139,6 +141,11 @@ class Simulation {
       asked: this.#promises.asked,
       writes: this.#clients.counts.writes,
     };
+  }
+
+  /** The life is on its way to its end. */
+  #isEnding(): boolean {
+    return this.#isEndDue || this.#life?.hasFailed === true || this.#life?.isStopping === true;
   }
 
   #step(): void {
@@ -358,6 +365,7 @@ class Simulation {
     this.#disk.failAfter(Number.POSITIVE_INFINITY, "EIO");
     this.#armed = undefined;
     this.#isStoreErrorArmed = false;
+    this.#isEndDue = false;
     this.#ledger.lifeEnded();
     this.#scheduler.endLife(life.number);
     this.#life = undefined;
@@ -402,7 +410,7 @@ class Simulation {
     const next = this.#plan.at(-1);
     const life = this.#life;
     if (next === undefined || this.#trace.steps < next.at || life === undefined) return;
-    if (life.isStopping || life.hasFailed || this.#armed !== undefined) return;
+    if (this.#isEnding()) return;
     this.#plan.pop();
     const kind = next.kinds[this.#faultRandom.below(next.kinds.length)] as EndKind;
     this.#trace.note("planned", kind);
@@ -439,6 +447,7 @@ class Simulation {
 
   /** A fault that waits for its call may wait for ever. */
   #endLater(life: Life, how: "kill" | "power"): void {
+    this.#isEndDue = true;
     const run = (): void => {
       if (!life.hasFailed) this.#endLife(how);
     };

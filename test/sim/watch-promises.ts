@@ -58,7 +58,11 @@ export function checkWatch(promises: Promises, watch: Watch, model: Model, isDra
     const isBehind = events.slice(0, eventCount).every((event) => event.revision <= revision);
     const isAhead = events.slice(eventCount).every((event) => event.revision > revision);
     const isTrue = isBehind && isAhead && revision >= request.startRevision && revision <= model.revision;
-    promises.hold("watchBookmark", isTrue, () => `progress ${revision} after ${eventCount} events: ${what()}`);
+    promises.hold(
+      "watchBookmark",
+      isTrue,
+      () => `progress ${revision} after ${eventCount} events: ${what()}`,
+    );
   }
   for (const event of events) checkEvent(promises, watch, event, model);
   if (isDrained && end === "open") {
