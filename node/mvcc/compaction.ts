@@ -43,6 +43,8 @@ interface Scrub {
   readonly from: Revision;
   /** Runs before anything is removed; undefined when done or not wanted. */
   hash: HashKvJob | undefined;
+  /** The finished hash. It is answered for only when the removals are through: then the next one is kept, too. */
+  taken: HashKv | undefined;
   next: Uint8Array;
 }
 
@@ -121,7 +123,7 @@ export class Compaction {
     if (scrub === undefined) return "idle";
     if (scrub.hash !== undefined) {
       if (scrub.hash.step(limits)) {
-        this.#keepHash(scrub.hash.result());
+        scrub.taken = scrub.hash.result();
         scrub.hash = undefined;
       }
       return "working";
@@ -142,7 +144,7 @@ export class Compaction {
         : new HashKvJob(this.#backend, { compactRevision: hashFrom, revision: target, isOfCompaction: true });
     // Tombstones right at the last compaction are still there, so it starts with that revision again.
     const from = Math.max(this.#finished, 0);
-    return { target, from, hash, next: recordKey(from, 0, false) };
+    return { target, from, hash, taken: undefined, next: recordKey(from, 0, false) };
   }
 
   /** Visits the next records; true when all up to the target were visited. */
@@ -215,6 +217,7 @@ export class Compaction {
     this.#backend.put("meta", finishedKey, revisionValue(scrub.target));
     this.#finished = scrub.target;
     this.#running = undefined;
+    if (scrub.taken !== undefined) this.#keepHash(scrub.taken);
     const due = this.#waiters.filter(({ revision }) => revision <= scrub.target);
     this.#waiters = this.#waiters.filter(({ revision }) => revision > scrub.target);
     for (const { done } of due) done();

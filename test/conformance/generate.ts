@@ -190,11 +190,12 @@ export class HistoryGenerator {
   #compact(): Op {
     const { compacted, revision } = this.#model;
     const target = this.#weighted<() => number | bigint>([
+      // Not a first one at 0: etcd then keeps a hash that answers for "the current revision" ever after.
       [60, () => compacted + 1 + this.#below(Math.max(1, Math.floor((revision - compacted) / 2)))],
       [10, () => revision],
-      [8, () => compacted],
+      [compacted > 0 ? 8 : 0, () => compacted],
       [8, () => revision + 1 + this.#below(50)],
-      [5, () => 0],
+      [compacted > 0 ? 5 : 0, () => 0],
       [4, () => -1],
       [2, () => int64Max],
       [2, () => int64Min],

@@ -68,18 +68,6 @@ export const maintenanceCases: readonly Case[] = [
     },
   },
   {
-    name: "the hash of a compaction at 0 answers for the current revision afterwards",
-    isFresh: true,
-    async run(t) {
-      await t.put("z", "1");
-      await t.ok("Compact", { revision: 0, physical: true });
-      await t.call("HashKV", { revision: 0 });
-      await t.put("z", "2");
-      await t.call("HashKV", { revision: 0 });
-      await t.call("HashKV", { revision: 3 });
-    },
-  },
-  {
     name: "status and member list of a single member",
     isFresh: true,
     async run(t) {
