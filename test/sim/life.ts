@@ -89,7 +89,7 @@ export class Life {
         scheduler.at(ports.flushMs(), { life: number, kind: "flush", run });
       },
     });
-    this.bootIndex = readDurableState(new Overlay(this.#engine))?.index ?? 0;
+    this.bootIndex = this.flushedIndex;
     const stepped = new SteppedLogStore({
       disk,
       memberDir,
@@ -151,6 +151,11 @@ export class Life {
   /** Entries up to here were synced when somebody had asked for it. */
   get syncedIndex(): number {
     return this.#log.syncedIndex;
+  }
+
+  /** The position in the log that the store holds durably. */
+  get flushedIndex(): number {
+    return readDurableState(new Overlay(this.#engine))?.index ?? 0;
   }
 
   get engine(): MemoryEngine {
