@@ -12,18 +12,16 @@ const signalNames: Partial<Record<NodeJS.Signals, string>> = { SIGTERM: "termina
 export async function main(argv: readonly string[], environment: Environment): Promise<void> {
   const { config, log, fatalExit } = start(argv, environment);
   const end = (error: unknown): never => exitWith(error, fatalExit);
-  try {
-    const member = await startMember({ config, log, onFatal: end, onUnexpected: end });
-    let isStopping = false;
-    const stop = (signal: NodeJS.Signals): void => {
-      if (isStopping) return;
-      isStopping = true;
-      log.info("received signal; shutting down", { signal: signalNames[signal] ?? signal });
-      member.stop().then(() => process.exit(0), end);
-    };
-    process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
-  } catch (error) {
-    end(error);
-  }
+  const starting = startMember({ config, log, onFatal: end, onUnexpected: end });
+  let isStopping = false;
+  // A signal during the start stops the member as soon as there is one: whoever reads "ready" may signal at once.
+  const stop = (signal: NodeJS.Signals): void => {
+    if (isStopping) return;
+    isStopping = true;
+    log.info("received signal; shutting down", { signal: signalNames[signal] ?? signal });
+    starting.then((member) => member.stop()).then(() => process.exit(0), end);
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  await starting.catch(end);
 }

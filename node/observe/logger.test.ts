@@ -49,3 +49,18 @@ test("lines below the level are not written", () => {
   const none = linesOf({ level: "panic", format: "json" }, (log) => log.error("no"));
   assert.deepEqual(none, []);
 });
+
+test("every output gets every line, in both formats", () => {
+  const folder = mkdtempSync(join(tmpdir(), "etcdlike-log-"));
+  try {
+    const outputs = [join(folder, "one"), join(folder, "two")];
+    for (const format of ["json", "console"] as const) {
+      createLogger({ level: "info", format, outputs }).info("said twice");
+    }
+    const [one, two] = outputs.map((path) => readFileSync(path, "utf8"));
+    assert.equal(one?.split("\n").filter((line) => line.includes("said twice")).length, 2);
+    assert.equal(two, one);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

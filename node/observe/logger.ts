@@ -3,7 +3,7 @@
 
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type DestinationStream, destination, type Level, multistream, pino } from "pino";
+import { type DestinationStream, destination, type Level, pino } from "pino";
 import { hexId } from "../lib/ids.ts";
 import type { LogFields, Logger } from "../lib/log.ts";
 
@@ -102,7 +102,11 @@ function callerOfMethod(): string {
 function openOutputs(outputs: readonly string[]): DestinationStream {
   const streams = [...new Set(outputs)].map((output) => destination({ dest: target(output), sync: true }));
   if (streams.length === 1) return streams[0] as DestinationStream;
-  return multistream(streams.map((stream) => ({ level: "debug" as const, stream })));
+  return {
+    write(line) {
+      for (const stream of streams) stream.write(line);
+    },
+  };
 }
 
 function target(output: string): number | string {
