@@ -10,11 +10,12 @@
 // nothing. One caution of such locks: closing any other descriptor of the file in this process would free it, so
 // nothing else opens it.
 
-import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { DatabaseSync } from "node:sqlite";
 import { FatalError, fatalOfSystemError } from "../lib/fatal.ts";
 import type { Logger } from "../lib/log.ts";
+import { makeDirectory, nodeDisk } from "./disk.ts";
 
 export interface DataDirPaths {
   readonly member: string;
@@ -37,9 +38,9 @@ export function openDataDir(dataDir: string, log: Logger): DataDir {
   const paths = dataDirPaths(dataDir);
   try {
     if (existsSync(dataDir)) warnIfWide(dataDir, log);
-    for (const path of [dataDir, paths.member, paths.snap]) {
-      mkdirSync(path, { recursive: true, mode: 0o700 });
-    }
+    for (const path of [dataDir, paths.member, paths.snap]) makeDirectory(nodeDisk, path);
+    // A start that was cut short may have left them there without their names being durable.
+    for (const path of [dataDir, paths.member]) nodeDisk.fsyncDir(path);
   } catch (error) {
     throw fatalOfSystemError(error as NodeJS.ErrnoException, dataDir);
   }
