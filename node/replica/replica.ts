@@ -136,6 +136,7 @@ export class Replica {
         logger,
         snapshotCount: options.snapshotCount,
         catchupEntries: options.snapshotCatchupEntries,
+        raftAppliedIndex: () => this.#rawNode.basicStatus().applied,
       },
       contents.snapshot.index,
     );

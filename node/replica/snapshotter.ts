@@ -22,6 +22,11 @@ export interface SnapshotterOptions {
   readonly logger: Logger;
   readonly snapshotCount: number;
   readonly catchupEntries: number;
+  /**
+   * Up to where Raft knows that entries are applied. It learns that for many entries at once, so it may be far
+   * behind the store, and still reads those in between.
+   */
+  readonly raftAppliedIndex: () => number;
 }
 
 /** A line that operators and tests look for. */
@@ -39,7 +44,7 @@ export class Snapshotter {
 
   /** The store holds `state` durably: saves a snapshot of it when enough entries came since the last one. */
   onFlushed(state: AppliedState): void {
-    const { log, storage, logger, snapshotCount, catchupEntries } = this.#options;
+    const { log, storage, logger, snapshotCount, catchupEntries, raftAppliedIndex } = this.#options;
     if (this.#isSaving || state.index - this.#snapshotIndex <= snapshotCount) return;
     logger.info("triggering snapshot", {
       "local-member-applied-index": state.index,
@@ -54,7 +59,7 @@ export class Snapshotter {
       this.#snapshotIndex = index;
       logger.info(savedSnapshot, { "snapshot-index": index });
       storage.createSnapshot(index, { confState, data });
-      const compactIndex = Math.max(1, index - catchupEntries);
+      const compactIndex = Math.min(Math.max(1, index - catchupEntries), raftAppliedIndex());
       if (storage.firstIndex() <= compactIndex) {
         storage.compact(compactIndex);
         logger.info("compacted Raft logs", { "compact-index": compactIndex });

@@ -1,5 +1,5 @@
 // The command of the simulator:
-//   npm run sim -- --seed N [--seeds M] [--events K] [--off FAULT,FAULT] [--trace]
+//   npm run sim -- --seed N [--seeds M] [--events K] [--switch FAULT,FAULT] [--trace]
 //   npm run sim -- --mutants [--seeds M] [--events K]
 // Exits 1 when a promise was broken, or when something that has to happen never did.
 
@@ -13,7 +13,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     seeds: { type: "string" },
     events: { type: "string", default: String(eventsDefault) },
-    off: { type: "string", default: "" },
+    switch: { type: "string", default: "" },
     trace: { type: "boolean", default: false },
     mutants: { type: "boolean", default: false },
   },
@@ -29,7 +29,7 @@ function number(text: string, what: string): number {
 function faults(text: string): ReadonlySet<FaultName> {
   const names = text.split(",").filter((name) => name !== "");
   const unknown = names.filter((name) => !(faultNames as readonly string[]).includes(name));
-  if (unknown.length > 0) throw new Error(`--off knows no ${unknown.join()}, only ${faultNames.join()}`);
+  if (unknown.length > 0) throw new Error(`--switch knows no ${unknown.join()}, only ${faultNames.join()}`);
   return new Set(names as FaultName[]);
 }
 
@@ -46,9 +46,9 @@ if (values.mutants) {
   }
 } else {
   const seeds = number(values.seeds ?? "1", "seeds");
-  const off = faults(values.off);
+  const switched = faults(values.switch);
   const print = values.trace ? (line: string) => console.log(line) : undefined;
-  const summary = runSeeds({ first, seeds, events, off, ...(print === undefined ? {} : { print }) });
+  const summary = runSeeds({ first, seeds, events, switched, ...(print === undefined ? {} : { print }) });
   for (const line of summary.lines) console.log(line);
   if (!summary.isGood) process.exitCode = 1;
 }

@@ -83,9 +83,8 @@ class HastyLog extends LogWrapper {
   }
 
   override append(append: LogAppend, done?: () => void): void {
-    if (done === undefined) return this.inner.append(append);
-    this.inner.append(append, () => {});
-    this.#clock.defer(done);
+    this.inner.append(append, done === undefined ? undefined : () => {});
+    if (done !== undefined) this.#clock.defer(done);
   }
 }
 
@@ -99,9 +98,9 @@ class CarelessCommitLog extends LogWrapper {
   }
 
   override append(append: LogAppend, done?: () => void): void {
-    if (append.entries.length > 0 || done === undefined) return this.inner.append(append, done);
-    this.inner.append(append);
-    this.#clock.defer(done);
+    const isHasty = append.entries.length === 0 && done !== undefined;
+    this.inner.append(append, isHasty ? undefined : done);
+    if (isHasty) this.#clock.defer(done);
   }
 }
 

@@ -12,7 +12,7 @@ export interface RunsOptions {
   readonly first: number;
   readonly seeds: number;
   readonly events: number;
-  readonly off?: ReadonlySet<FaultName>;
+  readonly switched?: ReadonlySet<FaultName>;
   readonly print?: (line: string) => void;
 }
 
@@ -22,7 +22,7 @@ export interface Summary {
   readonly isGood: boolean;
 }
 
-export function runSeeds({ first, seeds, events, off, print }: RunsOptions): Summary {
+export function runSeeds({ first, seeds, events, switched, print }: RunsOptions): Summary {
   const results: RunResult[] = [];
   const failures: string[] = [];
   for (let seed = first; seed < first + seeds; seed++) {
@@ -31,15 +31,15 @@ export function runSeeds({ first, seeds, events, off, print }: RunsOptions): Sum
         runSeed({
           seed,
           events,
-          ...(off === undefined ? {} : { off }),
+          ...(switched === undefined ? {} : { switched }),
           ...(print === undefined ? {} : { print }),
         }),
       );
     } catch (error) {
-      failures.push(failureText(error, { seed, events, off }));
+      failures.push(failureText(error, { seed, events, switched }));
     }
   }
-  const zeros = seeds >= seedsDefault && off === undefined ? neverFired(results) : [];
+  const zeros = seeds >= seedsDefault ? neverFired(results) : [];
   return {
     lines: [...table(results), ...failures, ...zeros, lastLine(results, { first, seeds })],
     isGood: failures.length === 0 && zeros.length === 0,
@@ -64,11 +64,11 @@ export function killMutant(
 
 function failureText(
   error: unknown,
-  { seed, events, off }: { seed: number; events: number; off: ReadonlySet<FaultName> | undefined },
+  { seed, events, switched }: { seed: number; events: number; switched: ReadonlySet<FaultName> | undefined },
 ): string {
   const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  const offText = off === undefined || off.size === 0 ? "" : ` --off ${[...off].join()}`;
-  return `seed ${seed} failed: ${what}\nrepeat it: npm run sim -- --seed ${seed} --events ${events}${offText} --trace`;
+  const option = switched === undefined || switched.size === 0 ? "" : ` --switch ${[...switched].join()}`;
+  return `seed ${seed} failed: ${what}\nrepeat it: npm run sim -- --seed ${seed} --events ${events}${option} --trace`;
 }
 
 function table(results: readonly RunResult[]): string[] {

@@ -59,12 +59,13 @@ export interface Settings {
   readonly valueBytesMax: number;
 }
 
-export function drawSettings(random: Random, eventsMin: number, off: ReadonlySet<FaultName>): Settings {
+/** `switched` are faults that are on where the seed has them off, and the other way round. */
+export function drawSettings(random: Random, eventsMin: number, switched: ReadonlySet<FaultName>): Settings {
   const pick = <T>(...choices: readonly T[]): T => choices[random.below(choices.length)] as T;
   const faults = new Set(faultNames.filter(() => random.below(2) === 0));
   // A run has crashes, whatever was drawn.
   faults.add(pick("kill", "powerCut", "powerCutInCall"));
-  for (const name of off) faults.delete(name);
+  for (const name of switched) if (!faults.delete(name)) faults.add(name);
   return {
     faults,
     events: eventsMin,

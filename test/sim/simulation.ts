@@ -26,7 +26,7 @@ import { WatchClient } from "./watchers.ts";
 export interface RunOptions {
   readonly seed: number;
   readonly events: number;
-  readonly off?: ReadonlySet<FaultName>;
+  readonly switched?: ReadonlySet<FaultName>;
   readonly mutant?: Mutant;
   /** Prints the trace as it grows. */
   readonly print?: (line: string) => void;
@@ -94,11 +94,11 @@ class Simulation {
   /** Where lives end, by event number, the next one last. */
   readonly #plan: { readonly at: number; readonly kinds: readonly EndKind[] }[];
 
-  constructor({ seed, events, off = new Set(), mutant, print }: RunOptions) {
+  constructor({ seed, events, switched = new Set(), mutant, print }: RunOptions) {
     this.#seed = seed;
     this.#mutant = mutant;
     const stream = (number: number): SeededRandom => new SeededRandom(seed * 16 + number);
-    this.#settings = drawSettings(stream(0), events, off);
+    this.#settings = drawSettings(stream(0), events, switched);
     this.#faultRandom = stream(1);
     this.#timeRandom = stream(2);
     this.#lifeRandom = stream(3);
@@ -476,7 +476,8 @@ class Simulation {
       () => `stopped at index ${appliedIndex}, the store holds ${life.flushedIndex}`,
     );
     // What was committed while it stopped is in the log only.
-    if (life.flushedIndex === life.replica.appliedIndex) this.#oracle.compareStores(life.replica, life.engine);
+    if (life.flushedIndex === life.replica.appliedIndex)
+      this.#oracle.compareStores(life.replica, life.engine);
     // Everything is synced, so not even a power cut takes anything.
     if (this.#isOn("powerCut")) this.#cutPower();
     else this.#disk.kill();
