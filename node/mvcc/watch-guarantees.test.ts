@@ -39,6 +39,8 @@ interface Client {
   /** Requests whose answer has not been read yet. */
   readonly pending: { readonly request: WatchCreateRequest; readonly createdAt: number }[];
   readonly live: Map<bigint, Record>;
+  /** Watches that compaction ended and the client has not canceled. */
+  readonly overtaken: Set<bigint>;
   readonly records: Record[];
 }
 
@@ -65,11 +67,16 @@ function record(client: Client, response: WatchResponse): void {
     for (const watch of client.live.values()) bookmark(watch, response);
     return;
   }
+  if (client.overtaken.delete(response.watchId)) {
+    assert.ok(response.canceled && response.compactRevision === 0, "only a cancel is answered after the end");
+    return;
+  }
   const watch = client.live.get(response.watchId);
   assert.ok(watch !== undefined, "responses belong to a watch that is open");
   if (response.canceled) {
     client.live.delete(response.watchId);
     assert.equal(response.revision === 0, response.compactRevision !== 0);
+    if (response.compactRevision !== 0) client.overtaken.add(response.watchId);
     watch.end = response.compactRevision === 0 ? "canceled" : { compactRevision: response.compactRevision };
   } else if (response.events.length === 0) {
     bookmark(watch, response);
@@ -226,6 +233,7 @@ function run(seed: number, coverage: Coverage): void {
     stream: bed.hub.openStream(() => {}, 0),
     pending: [],
     live: new Map(),
+    overtaken: new Set(),
     records: [],
   }));
   const transaction = (): Change[] =>

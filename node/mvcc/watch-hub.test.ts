@@ -45,7 +45,7 @@ test("create requests are answered as etcd answers them", async (t) => {
     {
       name: "a negative start is refused as compacted",
       request: createRequest("a", { startRevision: -1 }),
-      answers: ['-1@5 created canceled "mvcc: required revision has been compacted"'],
+      answers: ['-1@5 created canceled "etcdserver: mvcc: required revision has been compacted"'],
     },
     {
       name: "an empty key is the smallest key",
@@ -128,6 +128,23 @@ test("a start below the compact revision is created and then canceled with that 
   bed.sync();
   assert.deepEqual(drain(stream), ["0@5 created", "0@0 canceled compacted 4", "1@5 created", "1@5: PUT b=1"]);
   assert.equal(bed.hub.watcherCount, 1);
+});
+
+test("a watch that compaction ended keeps its id and the stream from progress until it is canceled", () => {
+  const bed = bedWithHistory();
+  bed.compact(4);
+  const stream = open(bed);
+  stream.create(createRequest("a", { startRevision: 3, watchId: 7n }));
+  stream.create(createRequest("a", {}));
+  assert.equal(drain(stream).length, 3);
+  stream.requestProgress();
+  stream.create(createRequest("a", { watchId: 7n }));
+  assert.deepEqual(drain(stream), [
+    `-1@5 created canceled "mvcc: duplicate watch ID provided on the WatchStream"`,
+  ]);
+  stream.cancel(7n);
+  stream.requestProgress();
+  assert.deepEqual(drain(stream), ["7@5 canceled", "-1@5"]);
 });
 
 test("canceling answers once, and an unknown id is ignored", () => {

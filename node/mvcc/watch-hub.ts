@@ -211,7 +211,7 @@ export class WatchHub {
     if (startRevision < 0) return { ok: false, reason: cancelReasons.compacted };
     const range = watchRange(request.key, request.rangeEnd);
     if (range === undefined) return { ok: false, reason: cancelReasons.emptyRange };
-    if (stream.watchers.size >= this.#options.watchersPerStreamMax) {
+    if (stream.watchers.size + stream.overtakenIds.size >= this.#options.watchersPerStreamMax) {
       return { ok: false, reason: cancelReasons.tooManyWatches };
     }
     const id = stream.allocateId(request.watchId);
@@ -244,8 +244,8 @@ export class WatchHub {
 
   #cancel(stream: WatchStream, watchId: bigint): void {
     const watcher = stream.watchers.get(watchId);
-    if (watcher === undefined) return;
-    this.#remove(watcher);
+    if (watcher !== undefined) this.#remove(watcher);
+    else if (!stream.overtakenIds.delete(watchId)) return;
     stream.push(canceledResponse(this.#revision, watchId));
     this.#announce();
   }
@@ -407,6 +407,7 @@ export class WatchHub {
 
   #overtake(watcher: Watcher): void {
     this.#remove(watcher);
+    watcher.stream.overtakenIds.add(watcher.id);
     watcher.stream.push(overtakenResponse(watcher.id, this.#history.compactRevision()));
   }
 

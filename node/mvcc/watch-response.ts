@@ -23,7 +23,7 @@ export const noWatchId = -1n;
 
 /** Texts that clients compare, in etcd's words. */
 export const cancelReasons = {
-  compacted: "mvcc: required revision has been compacted",
+  compacted: "etcdserver: mvcc: required revision has been compacted",
   emptyRange: "mvcc: watcher range is empty",
   duplicateId: "mvcc: duplicate watch ID provided on the WatchStream",
   /** Ours: etcd has no such bound. */

@@ -70,7 +70,12 @@ export interface WatchStreamOptions {
 export class WatchStream {
   /** For the hub: the watchers that were created and not canceled. */
   readonly watchers = new Map<bigint, Watcher>();
-  /** For the hub: how many of them are not synced. */
+  /**
+   * For the hub: watches that compaction ended. As in etcd, each keeps its id, and the stream from telling progress,
+   * until the client cancels it.
+   */
+  readonly overtakenIds = new Set<bigint>();
+  /** For the hub: how many watchers are not synced. */
   laggingCount = 0;
   /** For the hub: when the next periodic progress is due. */
   nextProgressMs: number;
@@ -178,9 +183,13 @@ export class WatchStream {
 
   /** For the hub: counted from zero, without those in use; undefined if `wanted` is taken. */
   allocateId(wanted: bigint): bigint | undefined {
-    if (wanted !== 0n) return this.watchers.has(wanted) ? undefined : wanted;
-    while (this.watchers.has(this.#nextId)) this.#nextId++;
+    if (wanted !== 0n) return this.#isTaken(wanted) ? undefined : wanted;
+    while (this.#isTaken(this.#nextId)) this.#nextId++;
     return this.#nextId++;
+  }
+
+  #isTaken(id: bigint): boolean {
+    return this.watchers.has(id) || this.overtakenIds.has(id);
   }
 
   /** For the hub: queues a response. */
@@ -204,7 +213,7 @@ export class WatchStream {
 
   /** For the hub: whether every watch has been told of everything up to `revision` and began before it. */
   isCurrentAt(revision: number): boolean {
-    if (this.laggingCount > 0) return false;
+    if (this.laggingCount > 0 || this.overtakenIds.size > 0) return false;
     for (const watcher of this.watchers.values()) if (watcher.startRevision > revision) return false;
     return true;
   }
