@@ -9,6 +9,7 @@ import { LeaderMonitor } from "./api/leader-monitor.ts";
 import { LeaseService } from "./api/lease-service.ts";
 import { MaintenanceService } from "./api/maintenance-service.ts";
 import { MemberApi } from "./api/member-api.ts";
+import { SnapshotService } from "./api/snapshot-service.ts";
 import { WatchService } from "./api/watch-service.ts";
 import { bootstrapProblem, type MemberConfig } from "./cli/config.ts";
 import { featureGates } from "./cli/feature-gates.ts";
@@ -31,6 +32,7 @@ import { realClock } from "./observe/real-clock.ts";
 import { createMetrics, type MemberMetrics, metricsContentType } from "./observe/registry.ts";
 import type { LogContents, LogStore } from "./replica/log-store.ts";
 import { Replica } from "./replica/replica.ts";
+import { FolderSpool } from "./storage/bbolt/spool.ts";
 import { type DataDir, openDataDir } from "./storage/data-dir.ts";
 import { nodeDisk } from "./storage/disk.ts";
 import { LmdbEngine } from "./storage/lmdb/engine.ts";
@@ -105,7 +107,7 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
   metrics.attachStatus(() => statusReading(replica, config));
   const ready = new Promise<void>((resolve) => replica.start(resolve));
   await ready;
-  const surface = await openSurface({ options, api, metrics });
+  const surface = await openSurface({ options, api, metrics, snapPath: dataDir.snap });
   log.info("ready to serve client requests");
   return {
     async stop() {
@@ -204,10 +206,13 @@ async function openSurface({
   options,
   api,
   metrics,
+  snapPath,
 }: {
   readonly options: MemberOptions;
   readonly api: MemberApi;
   readonly metrics: MemberMetrics;
+  /** Where snapshots are spooled. */
+  readonly snapPath: string;
 }): Promise<Surface> {
   const { config, log } = options;
   const { replica } = api;
@@ -218,6 +223,7 @@ async function openSurface({
     watch: new WatchService(api),
     lease: new LeaseService(api, newLeaseId),
     maintenance: new MaintenanceService(api),
+    snapshot: new SnapshotService({ api, spool: new FolderSpool(snapPath), log }),
     cluster: new ClusterService(api),
   };
   const grpc = new GrpcServer({

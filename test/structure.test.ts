@@ -31,6 +31,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** Files that declare a port: adapters may import them wherever they stand. */
 const ports: readonly string[] = [
   "node/replica/log-store.ts",
+  "node/api/snapshot-port.ts",
   "node/grpc/metrics.ts",
   "node/http/status-port.ts",
 ];

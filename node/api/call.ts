@@ -1,5 +1,7 @@
 // What a service handler sees of its caller: no transport, no status numbers, no protobuf runtime.
 
+import type { ApiError } from "./errors.ts";
+
 /** One call in progress. */
 export interface Call {
   /** Lower-case metadata (header) names to their first value. */
@@ -8,6 +10,8 @@ export interface Call {
   readonly isCancelled: boolean;
   /** Runs once when the call is cancelled; at once when it already is. */
   onCancel(fn: () => void): void;
+  /** Ends a stream whose client does not take what it is sent: cancels it, and tells the client why. */
+  abort(error: ApiError): void;
 }
 
 /** A handler may answer at once (no promise) or later. It fails by throwing or rejecting with an ApiError. */

@@ -2,6 +2,7 @@
 
 import type { Metadata } from "@grpc/grpc-js";
 import type { Call } from "../api/call.ts";
+import type { ApiError } from "../api/errors.ts";
 
 /** What every kind of grpc-js call offers. */
 export interface SurfaceCall {
@@ -19,9 +20,12 @@ export class GrpcCall implements Call {
   /** Set when the last word was said, by us or by the transport. */
   #isEnded = false;
   #isCancelled = false;
+  readonly #onAbort: (error: ApiError) => void;
 
-  constructor(surface: SurfaceCall) {
+  /** `onAbort` ends the call for its handler. */
+  constructor(surface: SurfaceCall, onAbort: (error: ApiError) => void) {
     this.#surface = surface;
+    this.#onAbort = onAbort;
     // grpc-js emits "cancelled" after every call, also after one that we ended.
     surface.once("cancelled", () => this.cancel());
     if (surface.cancelled) this.cancel();
@@ -58,6 +62,10 @@ export class GrpcCall implements Call {
   onCancel(fn: () => void): void {
     if (this.#isCancelled) fn();
     else if (!this.#isEnded) this.#onCancel.push(fn);
+  }
+
+  abort(error: ApiError): void {
+    this.#onAbort(error);
   }
 
   /** After this, a "cancelled" of the transport means nothing. */

@@ -4,6 +4,7 @@ import type { ClusterService } from "../api/cluster-service.ts";
 import type { KvService } from "../api/kv-service.ts";
 import type { LeaseService } from "../api/lease-service.ts";
 import type { MaintenanceService } from "../api/maintenance-service.ts";
+import type { SnapshotService } from "../api/snapshot-service.ts";
 import type { WatchService } from "../api/watch-service.ts";
 import { services } from "../wire/services.ts";
 import { bidi, type Route, serverStream, unary } from "./routes.ts";
@@ -13,10 +14,18 @@ export interface MemberServices {
   readonly watch: WatchService;
   readonly lease: LeaseService;
   readonly maintenance: MaintenanceService;
+  readonly snapshot: SnapshotService;
   readonly cluster: ClusterService;
 }
 
-export function memberRoutes({ kv, watch, lease, maintenance, cluster }: MemberServices): readonly Route[] {
+export function memberRoutes({
+  kv,
+  watch,
+  lease,
+  maintenance,
+  snapshot,
+  cluster,
+}: MemberServices): readonly Route[] {
   return [
     unary(services.kv.range, (request) => kv.range(request)),
     serverStream(services.kv.rangeStream, (request, call) => kv.rangeStream(request, call)),
@@ -34,6 +43,7 @@ export function memberRoutes({ kv, watch, lease, maintenance, cluster }: MemberS
     unary(services.maintenance.hash, (request) => maintenance.hash(request)),
     unary(services.maintenance.hashKV, (request) => maintenance.hashKV(request)),
     unary(services.maintenance.alarm, (request) => maintenance.alarm(request)),
+    serverStream(services.maintenance.snapshot, (request, call) => snapshot.snapshot(request, call)),
     unary(services.cluster.memberList, (request) => cluster.memberList(request)),
   ];
 }

@@ -153,7 +153,7 @@ export class GrpcServer {
   ): void {
     const startMs = performance.now();
     metrics.started();
-    const call = new GrpcCall(surface);
+    const call = new GrpcCall(surface, (error) => fail(error));
     const end = (code: ErrorCode): void => {
       call.end();
       metrics.handled(code, (performance.now() - startMs) / 1000);
@@ -214,7 +214,7 @@ export class GrpcServer {
   ): void {
     const startMs = performance.now();
     metrics.started();
-    const call = new GrpcCall(surface);
+    const call = new GrpcCall(surface, (error) => endOpenStream(error));
     let iterator: AsyncIterator<unknown> | undefined;
     let stopWatchingLeader = (): void => {};
     let isEndedHere = false;

@@ -19,7 +19,7 @@ export interface DurableState {
 }
 
 /** Undefined for a store that nothing was applied to. */
-export function readDurableState(backend: Backend): DurableState | undefined {
+export function readDurableState(backend: Pick<Backend, "get">): DurableState | undefined {
   const index = backend.get("meta", appliedIndexKey);
   const term = backend.get("meta", termKey);
   const confState = backend.get("meta", confStateKey);
@@ -27,7 +27,7 @@ export function readDurableState(backend: Backend): DurableState | undefined {
   return { index: counter(index), term: counter(term), confState: decodeConfState(textOf(confState)) };
 }
 
-export function writeDurableState(backend: Backend, state: DurableState): void {
+export function writeDurableState(backend: Pick<Backend, "put">, state: DurableState): void {
   backend.put("meta", appliedIndexKey, eightBytes(state.index));
   backend.put("meta", termKey, eightBytes(state.term));
   backend.put("meta", confStateKey, utf8(encodeConfState(state.confState)));

@@ -36,6 +36,7 @@ import { type ProposalDone, Proposals } from "./proposals.ts";
 import { Publisher } from "./publisher.ts";
 import { ReadBarrier, type ReadDone } from "./read-barrier.ts";
 import { RequestIds } from "./request-ids.ts";
+import { SnapshotSource } from "./snapshot-source.ts";
 import { type AppliedState, Snapshotter } from "./snapshotter.ts";
 
 /** Committed entries that wait to be applied: above this new proposals are turned away, as in etcd. */
@@ -58,6 +59,7 @@ export class Replica {
   readonly hub: WatchHub;
   readonly applier: Applier;
   readonly #options: ReplicaOptions;
+  readonly #overlay: Overlay;
   readonly #storage = new MemoryStorage();
   readonly #rawNode: RawNode;
   readonly #requestIds: RequestIds;
@@ -87,6 +89,7 @@ export class Replica {
     this.#options = options;
     const { contents, clock, logger, metrics } = options;
     const overlay = new Overlay(options.engine);
+    this.#overlay = overlay;
     const state = this.#loadStorage(contents, readDurableState(overlay));
     this.#hardState = this.#firstHardState(state);
     this.#storage.setHardState(this.#hardState);
@@ -259,6 +262,11 @@ export class Replica {
   /** Makes everything applied so far durable in the store. */
   flush(done: () => void): void {
     this.#flusher.flushAll(done);
+  }
+
+  /** What a snapshot of this moment holds. Whoever opened it closes it: it holds compactions back. */
+  openSnapshot(): SnapshotSource {
+    return new SnapshotSource(this.#overlay, this.store, this.#appliedState());
   }
 
   /**
