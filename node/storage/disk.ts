@@ -117,13 +117,25 @@ export function fatalOfDisk(error: unknown, path: string): FatalError {
   throw error;
 }
 
-/** Creates a directory and the missing ones above it, durably. */
+/**
+ * Creates a directory and the missing ones above it, durably. One that is there may have been made by a run that
+ * ended before its name was durable, so that is seen to in any case.
+ */
 export function makeDirectory(disk: Disk, path: string): void {
-  if (disk.stat(path) !== undefined) return;
   const parent = dirname(path);
-  makeDirectory(disk, parent);
-  disk.mkdir(path);
-  disk.fsyncDir(parent);
+  if (disk.stat(path) === undefined) {
+    makeDirectory(disk, parent);
+    disk.mkdir(path);
+    disk.fsyncDir(parent);
+    return;
+  }
+  try {
+    disk.fsyncDir(parent);
+  } catch (error) {
+    // Whoever may not open the directory above has not made this one either.
+    const isForbidden = error instanceof Error && "code" in error && error.code === "EACCES";
+    if (!isForbidden) throw error;
+  }
 }
 
 /** The whole content of a file, or undefined when there is none. */

@@ -6,7 +6,7 @@ import { emptyBytes } from "../../lib/bytes.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import type { LogContents, LogSnapshot } from "../../replica/log-store.ts";
 import type { Entry } from "../../wire/raft.ts";
-import { type Disk, makeDirectory } from "../disk.ts";
+import { type Disk, fatalOfDisk, makeDirectory } from "../disk.ts";
 import {
   purgeSnapFiles,
   readSnapFile,
@@ -50,8 +50,7 @@ export function logExists(options: LogOptions): boolean {
 
 /** Creates the log of a new member. Throws FatalError. */
 export function createLog(options: LogOptions, metadata: WalMetadata): OpenedLog {
-  const { disk, memberDir } = options;
-  makeDirectory(disk, snapDirectory(memberDir));
+  makeSnapDirectory(options);
   createWal(walOptions(options), metadata);
   return openLog(options);
 }
@@ -62,7 +61,7 @@ export function openLog(options: LogOptions): OpenedLog {
   const directory = walDirectory(options);
   const reading = readWal(disk, directory);
   const contents = contentsOf(disk, memberDir, reading);
-  makeDirectory(disk, snapDirectory(memberDir));
+  makeSnapDirectory(options);
   removeTemporarySnapFiles(disk, snapDirectory(memberDir));
   const position = repairWal(disk, directory, reading);
   const { torn, offset, file } = reading.end;
@@ -71,6 +70,15 @@ export function openLog(options: LogOptions): OpenedLog {
     position,
     repaired: torn === undefined ? undefined : { file, offset, what: torn },
   };
+}
+
+function makeSnapDirectory({ disk, memberDir }: LogOptions): void {
+  const directory = snapDirectory(memberDir);
+  try {
+    makeDirectory(disk, directory);
+  } catch (error) {
+    throw fatalOfDisk(error, directory);
+  }
 }
 
 /** What a log holds, read without changing anything. Throws FatalError. */
