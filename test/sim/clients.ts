@@ -27,6 +27,9 @@ export interface ClientPorts {
   readonly ledger: LeaseLedger;
   /** Brings the oracle to where the member is. */
   readonly follow: () => void;
+  readonly reach: (
+    place: "writes acknowledged" | "writes refused" | "writes of unknown outcome" | "reads",
+  ) => void;
 }
 
 /** What a client knew when it sent a request. */
@@ -52,7 +55,6 @@ export class Clients {
   readonly #acknowledged = new Set<number>();
   /** Requests sent and not found in the log yet, by their bytes. */
   readonly #sent = new Map<string, number>();
-  readonly counts = { writes: 0, refusals: 0, unknown: 0, reads: 0 };
 
   constructor(ports: ClientPorts) {
     this.#ports = ports;
@@ -111,7 +113,7 @@ export class Clients {
     life.replica.propose(operation, (outcome) => {
       this.#ports.trace.note("answer", textOfOutcome(outcome));
       if (!outcome.ok && unapplied.has(outcome.refusal)) {
-        this.counts.unknown++;
+        this.#ports.reach("writes of unknown outcome");
         return;
       }
       this.#acknowledge(life, { operation: content, sent, outcome });
@@ -143,10 +145,8 @@ export class Clients {
         () => `entry ${index} was answered, the log was synced up to ${life.syncedIndex}`,
       );
     }
-    if (outcome.ok) {
-      this.counts.writes++;
-      this.#neverBack(outcome.revision, sent);
-    } else this.counts.refusals++;
+    this.#ports.reach(outcome.ok ? "writes acknowledged" : "writes refused");
+    if (outcome.ok) this.#neverBack(outcome.revision, sent);
     this.saw(index, outcome.ok ? outcome.revision : 0);
   }
 
@@ -262,7 +262,7 @@ export class Clients {
   }
 
   #readDone(life: Life, text: string): void {
-    this.counts.reads++;
+    this.#ports.reach("reads");
     this.#ports.trace.note("read", text);
     this.saw(life.replica.appliedIndex, life.replica.store.currentRevision);
   }

@@ -46,21 +46,22 @@ export class LeaseLedger {
     this.#asked = new Map();
   }
 
-  /** A request enters the log. A revocation that nobody asked for has to be an expiry. */
-  appended({ leaseRevoke }: InternalRaftRequest, nowMs: number): void {
-    if (leaseRevoke === undefined) return;
+  /** A request enters the log. A revocation that nobody asked for has to be an expiry; whether it is one. */
+  appended({ leaseRevoke }: InternalRaftRequest, nowMs: number): boolean {
+    if (leaseRevoke === undefined) return false;
     const asked = this.#asked.get(leaseRevoke.ID) ?? 0;
     if (asked > 0) {
       this.#asked.set(leaseRevoke.ID, asked - 1);
-      return;
+      return false;
     }
     const promised = this.#promised.get(leaseRevoke.ID);
-    if (promised === undefined) return;
+    if (promised === undefined) return true;
     const livedMs = nowMs - promised.sinceMs;
     this.#promises.hold(
       "leasesAreNotRevokedEarly",
       livedMs + toleranceMs >= promised.ttlSeconds * 1000,
       () => `lease ${leaseRevoke.ID} of ${promised.ttlSeconds} s is revoked after ${livedMs} ms`,
     );
+    return true;
   }
 }

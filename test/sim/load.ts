@@ -117,7 +117,8 @@ export class Load {
   }
 
   ttlSeconds(): number {
-    return this.chance(3) ? 9_000_000_001 : 1 + this.below(6);
+    if (this.chance(3)) return 9_000_000_001;
+    return this.chance(10) ? 400 : 1 + this.below(6);
   }
 
   watch(model: Model): WatchCreateRequest {

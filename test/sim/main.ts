@@ -42,7 +42,8 @@ if (values.mutants) {
     if (killed === undefined) {
       console.log(`survived ${seeds} seeds: ${mutant.name}`);
       process.exitCode = 1;
-    } else console.log(`killed by seed ${killed.seed}: ${mutant.name} (${killed.message})`);
+    } else
+      console.log(`killed by seed ${killed.seed}: ${mutant.name} (${killed.error.message.slice(0, 120)})`);
   }
 } else {
   const seeds = number(values.seeds ?? "1", "seeds");

@@ -14,9 +14,12 @@ import type { LogAppend, LogSnapshot, LogStore } from "../../node/replica/log-st
 import type { Replica } from "../../node/replica/replica.ts";
 import type { DiskFile } from "../../node/storage/disk.ts";
 import { type DiskCall, SimDisk } from "./disk.ts";
+import type { PromiseName } from "./promises.ts";
 
 export interface Mutant {
   readonly name: string;
+  /** One of these is what must be noticed. */
+  readonly breaks: readonly PromiseName[];
   readonly makeDisk?: (observe: (call: DiskCall) => void) => SimDisk;
   readonly wrapLog?: (log: LogStore, clock: Clock) => LogStore;
   readonly wrapEngine?: (engine: Engine) => Engine;
@@ -147,6 +150,11 @@ function byBucketAndKey(a: EngineOperation, b: EngineOperation): number {
   return hex(a.key) < hex(b.key) ? -1 : 1;
 }
 
+/** Bytes become durable by chance only. */
+class NoSyncDisk extends SimDisk {
+  override fdatasync(_file: DiskFile): void {}
+}
+
 /** Names become durable by chance only. */
 class NoDirectorySyncDisk extends SimDisk {
   override fsyncDir(_path: string): void {}
@@ -163,24 +171,47 @@ class ForgivingDisk extends SimDisk {
   }
 }
 
+const losses: readonly PromiseName[] = ["acknowledgedWritesSurvive", "bootSucceeds"];
+
 export const mutants: readonly Mutant[] = [
-  { name: "answers before the log is synced", wrapLog: (log, clock) => new HastyLog(log, clock) },
+  {
+    name: "answers before the log is synced",
+    breaks: ["committedIsDurable"],
+    wrapLog: (log, clock) => new HastyLog(log, clock),
+  },
+  {
+    name: "does not sync its files",
+    breaks: losses,
+    makeDisk: (observe) => new NoSyncDisk(observe),
+  },
+  {
+    name: "does not sync directories",
+    breaks: losses,
+    makeDisk: (observe) => new NoDirectorySyncDisk(observe),
+  },
+  {
+    name: "ignores a failed sync",
+    breaks: ["failureEndsTheMember"],
+    makeDisk: (observe) => new ForgivingDisk(observe),
+  },
   {
     name: "flushes before the commit is durable",
+    breaks: ["storeIsNotAheadOfTheLog"],
     wrapLog: (log, clock) => new CarelessCommitLog(log, clock),
   },
   {
     name: "writes the applied index in a flush of its own",
+    breaks: ["storeEqualsAReplay"],
     wrapEngine: (engine) => new TwoFlushEngine(engine),
   },
   {
     name: "removes the tombstone at the compacted revision",
+    breaks: ["storeEqualsAReplay", "watchReliable", "eachRevisionIsOneWrite"],
     wrapEngine: (engine) => new EagerCompactionEngine(engine),
   },
-  { name: "does not sync directories", makeDisk: (observe) => new NoDirectorySyncDisk(observe) },
-  { name: "ignores a failed sync", makeDisk: (observe) => new ForgivingDisk(observe) },
   {
     name: "expires leases by a fast clock",
+    breaks: ["leasesAreNotRevokedEarly"],
     wrapClock: (clock) => ({
       nowMs: () => clock.nowMs() * 1.5,
       after: (delayMs, fn) => clock.after(delayMs, fn),
@@ -189,12 +220,14 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "deletes keys that have left their lease",
+    breaks: ["leasesDeleteOnlyAttachedKeys", "leaseAnswersAreTrue", "storeEqualsAReplay"],
     patch: ({ lessor }) => {
       lessor.detach = () => {};
     },
   },
   {
     name: "skips a revision when a watch catches up",
+    breaks: ["watchReliable", "watchResumable", "watchCompleteOrTold"],
     patch: ({ store }) => {
       const { history } = store;
       const readEvents = history.readEvents.bind(history);

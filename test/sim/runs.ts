@@ -3,7 +3,7 @@
 import type { Mutant } from "./mutants.ts";
 import { promiseNames } from "./promises.ts";
 import { type FaultName, faultNames } from "./settings.ts";
-import { type RunResult, runSeed } from "./simulation.ts";
+import { placeNames, type RunResult, runSeed } from "./simulation.ts";
 
 export const eventsDefault = 2_000;
 export const seedsDefault = 200;
@@ -50,13 +50,13 @@ export function runSeeds({ first, seeds, events, switched, print }: RunsOptions)
 export function killMutant(
   mutant: Mutant,
   { first, seeds, events }: RunsOptions,
-): { readonly seed: number; readonly message: string } | undefined {
+): { readonly seed: number; readonly error: Error } | undefined {
   for (let seed = first; seed < first + seeds; seed++) {
     try {
       runSeed({ seed, events, mutant });
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      return { seed, message: error.message.slice(0, 120) };
+      return { seed, error };
     }
   }
   return undefined;
@@ -73,12 +73,29 @@ function failureText(
 
 function table(results: readonly RunResult[]): string[] {
   const lines = ["fault                                count"];
-  for (const name of faultNames) lines.push(row(name, firedOf(results, name)));
+  for (const name of faultNames)
+    lines.push(
+      row(
+        name,
+        sumOf(results, ({ fired }) => fired.get(name)),
+      ),
+    );
   lines.push("checker                              asked");
-  for (const name of promiseNames) lines.push(row(name, askedOf(results, name)));
-  const crashes = results.reduce((sum, result) => sum + result.crashes, 0);
-  const writes = results.reduce((sum, result) => sum + result.writes, 0);
-  lines.push(row("crashes", crashes), row("acknowledged writes", writes));
+  for (const name of promiseNames)
+    lines.push(
+      row(
+        name,
+        sumOf(results, ({ asked }) => asked.get(name)),
+      ),
+    );
+  lines.push("reached                              count");
+  for (const name of placeNames)
+    lines.push(
+      row(
+        name,
+        sumOf(results, ({ reached }) => reached.get(name)),
+      ),
+    );
   return lines;
 }
 
@@ -87,20 +104,18 @@ function row(name: string, count: number): string {
 }
 
 function neverFired(results: readonly RunResult[]): string[] {
-  const faults = faultNames.filter((name) => firedOf(results, name) === 0);
-  const promises = promiseNames.filter((name) => askedOf(results, name) === 0);
+  const faults = faultNames.filter((name) => sumOf(results, ({ fired }) => fired.get(name)) === 0);
+  const promises = promiseNames.filter((name) => sumOf(results, ({ asked }) => asked.get(name)) === 0);
+  const places = placeNames.filter((name) => sumOf(results, ({ reached }) => reached.get(name)) === 0);
   return [
     ...faults.map((name) => `the fault ${name} never happened`),
     ...promises.map((name) => `the checker ${name} was never asked`),
+    ...places.map((name) => `no run has reached: ${name}`),
   ];
 }
 
-function firedOf(results: readonly RunResult[], name: FaultName): number {
-  return results.reduce((sum, { fired }) => sum + (fired.get(name) ?? 0), 0);
-}
-
-function askedOf(results: readonly RunResult[], name: (typeof promiseNames)[number]): number {
-  return results.reduce((sum, { asked }) => sum + (asked.get(name) ?? 0), 0);
+function sumOf(results: readonly RunResult[], countOf: (result: RunResult) => number | undefined): number {
+  return results.reduce((sum, result) => sum + (countOf(result) ?? 0), 0);
 }
 
 function lastLine(

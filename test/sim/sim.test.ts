@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { mutants } from "./mutants.ts";
+import { Broken } from "./promises.ts";
 import { eventsDefault, killMutant, runSeeds, seedsDefault } from "./runs.ts";
 import { faultNames } from "./settings.ts";
 import { runSeed } from "./simulation.ts";
@@ -57,6 +58,7 @@ test("switching any fault changes the trace", () => {
 for (const mutant of mutants) {
   test(`the simulator finds a member that ${mutant.name}`, () => {
     const killed = killMutant(mutant, { first: 1, seeds: seedsDefault, events: eventsDefault });
-    assert.ok(killed !== undefined, `survived ${seedsDefault} seeds`);
+    assert.ok(killed?.error instanceof Broken, `${killed?.error.stack ?? "survived"}`);
+    assert.ok(mutant.breaks.includes(killed.error.promise), killed.error.message);
   });
 }

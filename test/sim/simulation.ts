@@ -6,11 +6,12 @@ import { assert } from "../../node/lib/assert.ts";
 import type { FatalError, FatalReason } from "../../node/lib/fatal.ts";
 import { FatalError as Fatal } from "../../node/lib/fatal.ts";
 import { SeededRandom } from "../../node/lib/random.ts";
+import { describe } from "../../node/mvcc/watch-testing.ts";
 import type { MemoryImage } from "../../node/storage/memory/engine.ts";
 import type { OpenedLog } from "../../node/storage/wal/open-log.ts";
 import { codecs } from "../../node/wire/codecs.ts";
 import { Clients, putOperation } from "./clients.ts";
-import { PowerCut, SimDisk } from "./disk.ts";
+import { type DiskCall, PowerCut, SimDisk } from "./disk.ts";
 import { LeaseLedger } from "./leases.ts";
 import { Life, openFiles, ttlSecondsMin } from "./life.ts";
 import { Load } from "./load.ts";
@@ -39,8 +40,29 @@ export interface RunResult {
   readonly trace: string;
   readonly fired: ReadonlyMap<FaultName, number>;
   readonly asked: ReadonlyMap<PromiseName, number>;
-  readonly writes: number;
+  readonly reached: ReadonlyMap<PlaceName, number>;
 }
+
+/** What a run should come by, and how often it did. */
+export const placeNames = [
+  "writes acknowledged",
+  "writes refused",
+  "writes of unknown outcome",
+  "reads",
+  "crashes",
+  "lives with a log to replay",
+  "torn tails repaired",
+  "segments begun",
+  "segments released",
+  "snapshots saved",
+  "leases expired",
+  "lease checkpoints",
+  "compactions",
+  "watches resumed",
+  "watches caught up",
+] as const;
+
+export type PlaceName = (typeof placeNames)[number];
 
 /** Ends of a life, in the order in which chance looks for one that is switched on. */
 const crashKinds = ["kill", "powerCut", "powerCutInCall"] as const;
@@ -52,6 +74,7 @@ const settleMs = 16_000;
 const progressMsMax = 5_000;
 /** Above the time that a request waits, so that some of them time out. */
 const slowLogMsMax = 9_000;
+const longPauseMs = 310_000;
 const world = 0;
 
 /** Throws what went wrong: Broken for a promise, AssertionFailure for an invariant of the member. */
@@ -67,6 +90,7 @@ class Simulation {
   readonly #trace: Trace;
   readonly #promises = new Promises();
   readonly #fired = new Map<FaultName, number>(faultNames.map((name) => [name, 0]));
+  readonly #reached = new Map<PlaceName, number>(placeNames.map((name) => [name, 0]));
   readonly #oracle = new Oracle(this.#promises, ttlSecondsMin);
   readonly #ledger = new LeaseLedger(this.#promises);
   // One stream of randomness each, so that a change to one leaves the others alone.
@@ -104,8 +128,10 @@ class Simulation {
     this.#lifeRandom = stream(3);
     this.#load = new Load(stream(4), this.#settings);
     this.#trace = new Trace(() => this.#scheduler.nowUs, print);
-    const observe = ({ kind, path, bytes }: { kind: string; path: string; bytes?: Uint8Array }): void => {
+    const observe = ({ kind, path, bytes }: DiskCall): void => {
       this.#trace.note(`disk ${kind} ${path}`, bytes);
+      if (kind === "rename") this.#reach(path.endsWith(".snap") ? "snapshots saved" : "segments begun");
+      if (kind === "unlink" && path.endsWith(".wal")) this.#reach("segments released");
     };
     this.#disk = mutant?.makeDisk?.(observe) ?? new SimDisk(observe);
     this.#clients = new Clients({
@@ -116,8 +142,9 @@ class Simulation {
       oracle: this.#oracle,
       ledger: this.#ledger,
       follow: () => this.#follow(),
+      reach: (place) => this.#reach(place),
     });
-    this.#watchers = Array.from({ length: this.#settings.clients }, () => this.#newWatcher());
+    this.#watchers = Array.from({ length: this.#settings.clients }, (_, i) => this.#newWatcher(i));
     this.#plan = this.#drawPlan();
   }
 
@@ -141,7 +168,7 @@ class Simulation {
       trace: this.#trace.digest(),
       fired: this.#fired,
       asked: this.#promises.asked,
-      writes: this.#clients.counts.writes,
+      reached: this.#reached,
     };
   }
 
@@ -224,6 +251,8 @@ class Simulation {
     const isDone = answer?.startsWith("@") === true;
     if (!isDone) return;
     if (request.leaseRevoke !== undefined) this.#ledger.revoked(request.leaseRevoke.ID);
+    if (request.leaseCheckpoint !== undefined) this.#reach("lease checkpoints");
+    if (request.compaction !== undefined) this.#reach("compactions");
     if (request.leaseGrant !== undefined) {
       const ttl = this.#oracle.model.leases.get(request.leaseGrant.ID) ?? 0;
       this.#ledger.granted(request.leaseGrant.ID, ttl, this.#scheduler.nowMs);
@@ -279,6 +308,8 @@ class Simulation {
       life.bootIndex <= opened.contents.hardState.commit,
       () => `the store holds index ${life.bootIndex}, the log commits ${opened.contents.hardState.commit}`,
     );
+    if (opened.repaired !== undefined) this.#reach("torn tails repaired");
+    if (life.bootIndex < opened.contents.hardState.commit) this.#reach("lives with a log to replay");
     this.#life = life;
     this.#oracle.restart(life.bootIndex, (step) => this.#firstTime(step));
     this.#oracle.compareStores(life.replica, life.engine);
@@ -290,9 +321,11 @@ class Simulation {
   #open(): OpenedLog | undefined {
     const cuts = this.#isOn("powerCutAtBoot") && this.#faultRandom.below(3) === 0;
     if (cuts) this.#disk.cutPowerAfter(this.#faultRandom.below(12));
+    const reason = this.#armAtBoot();
     try {
       const opened = openFiles(this.#disk, this.#settings);
       this.#disk.cutPowerAfter(Number.POSITIVE_INFINITY);
+      this.#disk.failAfter(Number.POSITIVE_INFINITY, "EIO");
       return opened;
     } catch (error) {
       if (error instanceof PowerCut) {
@@ -301,9 +334,23 @@ class Simulation {
         return undefined;
       }
       if (!(error instanceof Fatal)) throw error;
-      this.#promises.hold("bootSucceeds", false, () => `${error.reason}: ${error.message}`);
+      const isPlanted = this.#disk.failures > this.#failuresSeen;
+      this.#failuresSeen = this.#disk.failures;
+      this.#promises.hold("bootSucceeds", isPlanted, () => `${error.reason}: ${error.message}`);
+      this.#promises.equal("failureEndsTheMember", error.reason, reason, () => error.message);
+      this.#disk.kill();
       return undefined;
     }
+  }
+
+  /** Now and then a call of the disk fails while the log is opened. */
+  #armAtBoot(): FatalReason | undefined {
+    if (this.#faultRandom.below(6) > 0) return undefined;
+    const calls = this.#faultRandom.below(8);
+    if (this.#isOn("diskError")) this.#disk.failAfter(calls, "EIO");
+    else if (this.#isOn("diskFull")) this.#disk.failAfter(calls, "ENOSPC");
+    else return undefined;
+    return this.#isOn("diskError") ? "IO_ERROR" : "DISK_FULL";
   }
 
   #newLife(number: number, opened: OpenedLog): Life {
@@ -320,7 +367,8 @@ class Simulation {
         onAppend: (entry) => {
           this.#oracle.append(entry);
           if (entry.type !== "EntryNormal" || entry.data.length === 0) return;
-          this.#ledger.appended(codecs.InternalRaftRequest.decode(entry.data), this.#scheduler.nowMs);
+          const request = codecs.InternalRaftRequest.decode(entry.data);
+          if (this.#ledger.appended(request, this.#scheduler.nowMs)) this.#reach("leases expired");
         },
         onFatal: (error) => this.#onFatal(error),
       });
@@ -359,7 +407,10 @@ class Simulation {
     if (how === "power") this.#cutPower();
     else this.#disk.kill();
     this.#forgetLife(life);
-    if (!life.hasFailed) this.#crashes++;
+    if (!life.hasFailed) {
+      this.#crashes++;
+      this.#reach("crashes");
+    }
     this.#bootLater();
   }
 
@@ -389,6 +440,10 @@ class Simulation {
 
   #isOn(fault: FaultName): boolean {
     return this.#areFaultsOn && this.#settings.faults.has(fault);
+  }
+
+  #reach(place: PlaceName): void {
+    this.#reached.set(place, (this.#reached.get(place) ?? 0) + 1);
   }
 
   #fire(fault: FaultName, times = 1): void {
@@ -501,7 +556,9 @@ class Simulation {
       run: () => {
         if (!this.#areFaultsOn) return;
         this.#fire("pause");
-        this.#scheduler.pause(50 + this.#timeRandom.below(4_000));
+        // The long one is longer than the time between two checkpoints of a lease.
+        const isLong = this.#timeRandom.below(8) === 0;
+        this.#scheduler.pause(isLong ? longPauseMs : 50 + this.#timeRandom.below(4_000));
         this.#pauseLater();
       },
     });
@@ -544,25 +601,30 @@ class Simulation {
     if (life === undefined || !life.isReady || life.isStopping) return;
     if (this.#load.chance(85)) this.#trace.note("call", this.#clients.act(life));
     else {
-      const watcher = this.#load.pick(this.#watchers);
+      const number = this.#load.below(this.#watchers.length);
+      const watcher = this.#watchers[number] as WatchClient;
       this.#follow();
-      this.#trace.note("call", watcher.act(life.replica, this.#oracle.model, this.#scheduler.nowMs));
+      this.#trace.note(
+        `watcher ${number}`,
+        watcher.act(life.replica, this.#oracle.model, this.#scheduler.nowMs),
+      );
     }
   }
 
-  #newWatcher(): WatchClient {
+  #newWatcher(number: number): WatchClient {
     return new WatchClient({
       load: this.#load,
       promises: this.#promises,
+      reach: (place) => this.#reach(place),
       readLater: (read) => {
         const life = this.#life;
         assert(life !== undefined, "only a running member tells its watchers");
         const delayMs = this.#timeRandom.below(this.#timeRandom.below(20) === 0 ? 3_000 : 30);
         this.#scheduler.at(delayMs, { life: life.number, kind: "watch", run: read });
       },
-      onResponse: ({ watchId, revision, events }) => {
-        this.#trace.note("watched", `${watchId}@${revision} ${events.length}`);
-        this.#clients.saw(this.#life?.replica.appliedIndex ?? 0, revision);
+      onResponse: (response) => {
+        this.#trace.note(`watcher ${number}`, describe(response));
+        this.#clients.saw(this.#life?.replica.appliedIndex ?? 0, response.revision);
       },
     });
   }
@@ -589,7 +651,7 @@ class Simulation {
     this.#follow();
     this.#promises.equal(
       "leasesAreRevokedEventually",
-      [...this.#oracle.model.leases.keys()].join(),
+      this.#shortLeases().join(),
       "",
       () => `leases left after ${settleMs} ms`,
     );
@@ -602,6 +664,11 @@ class Simulation {
     this.#runUntil(() => isStopped, 60_000);
     this.#promises.hold("stopLosesNothing", isStopped, () => "the member does not stop");
     this.#oracle.compareStores(life.replica, life.engine);
+  }
+
+  /** Leases whose time is over, since nobody has kept them alive. */
+  #shortLeases(): bigint[] {
+    return [...this.#oracle.model.leases].filter(([, ttl]) => ttl * 1000 < settleMs).map(([id]) => id);
   }
 
   #runUntil(isDone: () => boolean, ms: number): void {

@@ -22,6 +22,7 @@ export interface WatchClientPorts {
   readonly readLater: (read: () => void) => void;
   /** A response has reached the client. */
   readonly onResponse: (response: WatchResponse) => void;
+  readonly reach: (place: "watches resumed" | "watches caught up") => void;
 }
 
 export class WatchClient {
@@ -30,6 +31,8 @@ export class WatchClient {
   /** Requests whose answer has not been read. */
   #pending: { readonly request: WatchCreateRequest; readonly createdAt: number }[] = [];
   readonly #live = new Map<bigint, Watch>();
+  /** Ids of watches that compaction has ended. */
+  readonly #overtaken = new Set<bigint>();
   /** Ended in this life, and not checked yet. */
   #ended: Watch[] = [];
   /** Watches to go on with, and from where. */
@@ -46,7 +49,9 @@ export class WatchClient {
     const action = load.below(10);
     if (stream.isCongested) return "watch waits";
     if (action < 6 && this.#live.size + this.#pending.length < watchesMax) {
-      const request = this.#resumes.pop() ?? load.watch(model);
+      const resumed = this.#resumes.pop();
+      if (resumed !== undefined) this.#ports.reach("watches resumed");
+      const request = resumed ?? load.watch(model);
       this.#pending.push({ request, createdAt: replica.store.currentRevision });
       stream.create(request);
       return `watch ${textOf(request.key)}..${textOf(request.rangeEnd)} from ${request.startRevision}`;
@@ -102,6 +107,7 @@ export class WatchClient {
       this.#resume(watch);
     }
     this.#live.clear();
+    this.#overtaken.clear();
     this.#pending = [];
     this.#stream = undefined;
   }
@@ -148,12 +154,15 @@ export class WatchClient {
       return;
     }
     const watch = this.#live.get(response.watchId);
+    // A watch that compaction ended still answers a cancel, and that is all it does.
+    if (watch === undefined && response.canceled && this.#overtaken.delete(response.watchId)) return;
     promises.hold("watchFilter", watch !== undefined, () => `events for no watch: ${response.watchId}`);
     if (watch === undefined) return;
     if (response.canceled) {
       this.#live.delete(response.watchId);
       this.#ended.push(watch);
       const { compactRevision } = response;
+      if (compactRevision > 0) this.#overtaken.add(response.watchId);
       watch.end = compactRevision === 0 ? "canceled" : { compactRevision };
     } else if (response.events.length === 0) {
       bookmark(watch, response);
@@ -161,6 +170,7 @@ export class WatchClient {
       if (!watch.isInFragments) watch.batch++;
       watch.isInFragments = response.fragment;
       for (const bytes of response.events) watch.events.push(decode(bytes, watch.batch));
+      if ((watch.events[0]?.revision ?? 0) <= watch.createdAt) this.#ports.reach("watches caught up");
       const last = watch.events.at(-1)?.revision ?? 0;
       promises.hold("watchBookmark", last <= response.revision, () => "a header is behind its events");
     }
