@@ -16,6 +16,7 @@ import { ApiError, apiError, type ErrorCode } from "../api/errors.ts";
 import { assert } from "../lib/assert.ts";
 import type { Logger } from "../lib/log.ts";
 import { GrpcCall } from "./call.ts";
+import { frameInPlace } from "./frames.ts";
 import type { GrpcMetrics, MethodMetrics } from "./metrics.ts";
 import type { BidiRoute, Route, ServerStreamRoute, UnaryRoute } from "./routes.ts";
 import { malformedMessage, messageTooLarge, statusOf, unknownMethod } from "./status.ts";
@@ -87,6 +88,7 @@ export class GrpcServer {
     });
     for (const route of options.routes) this.#register(route, limitBytes);
     answerUnknownMethods(this.#server);
+    frameInPlace();
     this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
   }
 

@@ -3,6 +3,25 @@
 
 import { numberSize, writeNumber } from "./int64.ts";
 
+/** gRPC puts this many bytes in front of a message. */
+export const frameHeadBytes = 5;
+
+/** Messages from this size on get the room; for small ones a copy is cheaper than a buffer of their own. */
+const roomyMessageBytesMin = 16 * 1024;
+
+/** A target for a whole message. In front of a large one lies room for the transport, which need not copy it then. */
+export function newMessage(size: number): Uint8Array {
+  if (size < roomyMessageBytesMin) return new Uint8Array(size);
+  return new Uint8Array(new ArrayBuffer(frameHeadBytes + size), frameHeadBytes);
+}
+
+/** The buffer of such a message with its room, or undefined where there is none. */
+export function roomOf(message: Uint8Array): Uint8Array | undefined {
+  const { buffer, byteOffset, length } = message;
+  const hasRoom = byteOffset === frameHeadBytes && buffer.byteLength === frameHeadBytes + length;
+  return hasRoom && length >= roomyMessageBytesMin ? new Uint8Array(buffer) : undefined;
+}
+
 /** The tag byte of an integer, bool or enum field. */
 export function varintTag(field: number): number {
   return field << 3;

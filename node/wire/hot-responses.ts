@@ -5,6 +5,7 @@ import { utf8 } from "../lib/bytes.ts";
 import type { NodeId } from "../lib/ids.ts";
 import {
   bytesFieldSizeUnlessEmpty,
+  newMessage,
   numberFieldSizeUnlessZero,
   sizedFieldSize,
   varintTag,
@@ -39,7 +40,7 @@ export function encodePutResponse(response: OutgoingPutResponse): Uint8Array {
 }
 
 export function encodeRangeResponse(response: OutgoingRangeResponse): Uint8Array {
-  const target = new Uint8Array(rangeResponseSize(response));
+  const target = newMessage(rangeResponseSize(response));
   writeRangeResponse(target, 0, response);
   return target;
 }
@@ -48,7 +49,7 @@ export function encodeRangeStreamResponse(response: OutgoingRangeStreamResponse)
   const part = response.rangeResponse;
   if (part === undefined) return new Uint8Array(0);
   const size = part instanceof Uint8Array ? part.length : rangeResponseSize(part);
-  const target = new Uint8Array(sizedFieldSize(size));
+  const target = newMessage(sizedFieldSize(size));
   const at = writeFieldStart(target, 0, 1, size);
   if (part instanceof Uint8Array) target.set(part, at);
   else writeRangeResponse(target, at, part);
