@@ -1,15 +1,33 @@
 // The composition root: the real process around a member. Signals, exit codes and nothing else.
 
+import { defaultLog } from "./cli/command-line.ts";
 import type { Environment } from "./cli/sources.ts";
 import { startMember } from "./member.ts";
 import { exitWith } from "./observe/fatal-exit.ts";
+import { createLogger } from "./observe/logger.ts";
+import { writeAll } from "./observe/write-all.ts";
 import { start } from "./start.ts";
 
 /** Go's names, which etcd logs. */
 const signalNames: Partial<Record<NodeJS.Signals, string>> = { SIGTERM: "terminated", SIGINT: "interrupt" };
 
-/** Runs a member until it is told to stop or cannot go on. `argv` is without the program's own name. */
+/** `argv` is without the program's own name. A first word that is no flag names a command on files. */
 export async function main(argv: readonly string[], environment: Environment): Promise<void> {
+  if (argv[0] === "snapshot") await snapshot(argv.slice(1));
+  else await runMember(argv, environment);
+}
+
+/** Loaded when it is asked for: a member needs nothing of it. */
+async function snapshot(argv: readonly string[]): Promise<never> {
+  const { runSnapshotCommand } = await import("./cli/snapshot-command.ts");
+  const { exitCode, stdout, stderr } = await runSnapshotCommand(argv, createLogger(defaultLog));
+  writeAll(1, stdout);
+  writeAll(2, stderr);
+  process.exit(exitCode);
+}
+
+/** Runs a member until it is told to stop or cannot go on. */
+async function runMember(argv: readonly string[], environment: Environment): Promise<void> {
   const { config, log, fatalExit } = start(argv, environment);
   const end = (error: unknown): never => exitWith(error, fatalExit);
   const starting = startMember({ config, log, onFatal: end, onUnexpected: end });

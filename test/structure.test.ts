@@ -25,7 +25,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   api: ["lib", "wire", "raft", "mvcc", "lease", "auth", "membership", "apply", "replica"],
   grpc: ["lib", "wire", "api"],
   http: ["lib", "wire", "api"],
-  cli: ["lib", "wire", "storage", "membership"],
+  cli: ["lib", "wire", "mvcc", "lease", "membership", "replica", "storage"],
 };
 
 /** Files that declare a port: adapters may import them wherever they stand. */

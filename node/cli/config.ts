@@ -204,20 +204,29 @@ export function bootstrapProblem(config: MemberConfig): string | undefined {
   if (config.initialClusterState === "existing") {
     return "--initial-cluster-state=existing is not implemented yet: joining a cluster is not built yet";
   }
-  const own = config.initialCluster
-    .filter((member) => member.name === config.name)
-    .map((member) => member.url);
-  if (own.length === 0) {
-    return `couldn't find local name "${config.name}" in the initial cluster configuration`;
-  }
-  const clusterUrls = [...own].sort();
-  const advertised = [...config.initialAdvertisePeerUrls].sort();
-  if (clusterUrls.join() !== advertised.join()) {
-    const cluster = clusterUrls.map((url) => `${config.name}=${url}`).join(",");
-    return `--initial-cluster has ${cluster} but missing from --initial-advertise-peer-urls=${advertised.join(",")}`;
-  }
+  const problem = ownMemberProblem(config);
+  if (problem !== undefined) return problem;
   if (config.initialCluster.some((member) => member.name !== config.name)) {
     return "--initial-cluster with more than one member is not implemented yet";
+  }
+  return undefined;
+}
+
+/** What is wrong with this member's part of the initial cluster, or undefined. */
+export function ownMemberProblem({
+  name,
+  initialCluster,
+  initialAdvertisePeerUrls,
+}: Pick<MemberConfig, "name" | "initialCluster" | "initialAdvertisePeerUrls">): string | undefined {
+  const own = initialCluster.filter((member) => member.name === name).map((member) => member.url);
+  if (own.length === 0) {
+    return `couldn't find local name "${name}" in the initial cluster configuration`;
+  }
+  const clusterUrls = [...own].sort();
+  const advertised = [...initialAdvertisePeerUrls].sort();
+  if (clusterUrls.join() !== advertised.join()) {
+    const cluster = clusterUrls.map((url) => `${name}=${url}`).join(",");
+    return `--initial-cluster has ${cluster} but missing from --initial-advertise-peer-urls=${advertised.join(",")}`;
   }
   return undefined;
 }
@@ -364,6 +373,11 @@ function buildInitialCluster(
   if (!settings.has("initial-cluster") && name !== "default") {
     return advertisePeer.map((url) => ({ name, url: url.text }));
   }
+  return parseInitialCluster(text);
+}
+
+/** The members of "name=url,name=url". Throws ConfigError. */
+export function parseInitialCluster(text: string): readonly InitialMember[] {
   const members: InitialMember[] = [];
   for (const part of text.split(",").filter((word) => word !== "")) {
     const equals = part.indexOf("=");
