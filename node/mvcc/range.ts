@@ -7,11 +7,11 @@
 import { assert } from "../lib/assert.ts";
 import type { BackendReader } from "../lib/backend.ts";
 import { compareBytes } from "../lib/bytes.ts";
+import { GoSort } from "../lib/go-sort.ts";
 import { decodeKeyValue, withoutValue } from "../wire/hot-kv.ts";
 import type { CountMemo } from "./count-memo.ts";
 import { recordAt } from "./records.ts";
 import type { Revision } from "./revision.ts";
-import { SortedRuns } from "./sorted-runs.ts";
 import type { Version } from "./version.ts";
 import { successor, VersionWalk } from "./version-walk.ts";
 
@@ -79,6 +79,9 @@ export interface RangeView {
   readonly release: (() => void) | undefined;
 }
 
+/** Comparing two versions costs so much less than reading a record. */
+const comparisonsPerRecord = 10;
+
 interface Candidate {
   readonly version: Version;
   /** Position in key order. */
@@ -100,8 +103,10 @@ export class RangeJob {
   readonly #walk: VersionWalk;
   readonly #limit: number;
   readonly #isFiltered: boolean;
-  /** Undefined where the answer is in key order. */
-  readonly #sorted: SortedRuns<Candidate> | undefined;
+  /** In key order until the sort; undefined where that is the order of the answer. */
+  readonly #candidates: Candidate[] | undefined;
+  /** While and after the candidates are sorted. */
+  #sort: GoSort<Candidate> | undefined;
   /** Set while the walk should only count from here on. */
   #isFull: boolean;
   #count = 0;
@@ -111,8 +116,7 @@ export class RangeJob {
   #bytesLeft = 0;
   /** Where the walk went on only to count, so that the next page need not. */
   #cut: { readonly next: Uint8Array; readonly count: number } | undefined;
-  /** Only the sorted records are still to be fetched. */
-  #isWalked = false;
+  #isSorted = false;
   #isDone = false;
 
   constructor(view: RangeView, request: RangeRequest) {
@@ -125,8 +129,7 @@ export class RangeJob {
       request.minCreateRevision !== 0 ||
       request.maxCreateRevision !== 0;
     this.#isFull = request.countOnly;
-    this.#sorted =
-      request.countOnly || !isSorted(request) ? undefined : new SortedRuns(orderOf(request), this.#limit);
+    this.#candidates = request.countOnly || !isSorted(request) ? undefined : [];
     const { key, rangeEnd } = request;
     this.#walk = new VersionWalk(view.reader, {
       start: key,
@@ -155,7 +158,8 @@ export class RangeJob {
   step({ recordsMax, bytesMax }: SliceLimits): boolean {
     assert(!this.#isDone, "a finished range takes no steps");
     this.#bytesLeft = bytesMax;
-    if (this.#isWalked) this.#fetchSorted(recordsMax);
+    if (this.#isSorted) this.#fetchSorted(recordsMax);
+    else if (this.#sort !== undefined) this.#isSorted = this.#sort.step(recordsMax * comparisonsPerRecord);
     else this.#walkSlice(recordsMax);
     if (this.#isDone) this.close();
     return this.#isDone;
@@ -170,25 +174,22 @@ export class RangeJob {
   #walkSlice(recordsMax: number): void {
     const walk = this.#walk;
     walk.allow(recordsMax);
-    const batch: Candidate[] = [];
     while (this.#bytesLeft > 0 && walk.next()) {
       this.#count++;
       if (this.#isFull) {
         // With filters, `more` needs to know of one further match.
         if (this.#isFiltered && !this.#request.countOnly && this.#matches <= this.#limit) this.#match(walk);
         else this.#matches++;
-      } else this.#collect(walk, batch);
+      } else this.#collect(walk);
       if (this.#cut === undefined && this.#matches === this.#limit && this.#reachCut()) break;
     }
-    this.#sorted?.add(batch);
     if (!walk.isDone) {
       walk.pause();
       return;
     }
     if (this.#cut !== undefined) this.#rememberCount(this.#cut);
-    this.#isWalked = true;
-    this.#isDone = this.#sorted === undefined;
-    this.#sorted?.seal();
+    if (this.#candidates === undefined) this.#isDone = true;
+    else this.#sort = new GoSort(this.#candidates, orderOf(this.#request));
   }
 
   #match(walk: VersionWalk): boolean {
@@ -197,11 +198,11 @@ export class RangeJob {
     return isMatch;
   }
 
-  #collect(walk: VersionWalk, batch: Candidate[]): void {
+  #collect(walk: VersionWalk): void {
     const version = walk.version;
     if (this.#isFiltered && !passes(this.#request, version)) return;
     this.#matches++;
-    if (this.#sorted === undefined) {
+    if (this.#candidates === undefined) {
       this.#take(this.#read(version));
       this.#isFull = this.#matches >= this.#limit;
       return;
@@ -209,17 +210,18 @@ export class RangeJob {
     const needsValue = this.#request.sortTarget === sortTargets.value;
     const record = needsValue ? this.#read(version) : undefined;
     const value = record === undefined ? undefined : decodeKeyValue(record).value;
-    batch.push({ version, order: this.#count, record, value });
+    this.#candidates.push({ version, order: this.#count, record, value });
     // The limit cuts before the sort when no order was asked for; one more is kept, so that it shows as `more`.
     if (this.#request.sortOrder === sortOrders.none && !this.#isFiltered)
       this.#isFull = this.#matches > this.#limit;
   }
 
   #fetchSorted(recordsMax: number): void {
-    const sorted = this.#sorted;
-    assert(sorted !== undefined, "only a sorted range fetches after its walk");
+    const candidates = this.#candidates;
+    assert(candidates !== undefined, "only a sorted range fetches after its walk");
     for (let i = 0; i < recordsMax && this.#bytesLeft > 0; i++) {
-      const candidate = this.#kvs.length < this.#limit ? sorted.take() : undefined;
+      const taken = this.#kvs.length;
+      const candidate = taken < this.#limit ? candidates[taken] : undefined;
       if (candidate === undefined) {
         this.#isDone = true;
         return;
@@ -241,7 +243,7 @@ export class RangeJob {
   /** The page is full: true when what lies behind it was counted before. */
   #reachCut(): boolean {
     const { memo, revision } = this.#view;
-    if (memo === undefined || this.#isFiltered || this.#sorted !== undefined || this.#request.countOnly)
+    if (memo === undefined || this.#isFiltered || this.#candidates !== undefined || this.#request.countOnly)
       return false;
     const { key, rangeEnd } = this.#request;
     this.#cut = { next: successor(this.#walk.key()), count: this.#count };
@@ -278,25 +280,25 @@ export function passes(request: RangeRequest, version: Version): boolean {
   );
 }
 
-/** Equal items stay in key order, also in a descending sort. */
+/** Equal items stand as the sort happens to leave them, which clients of etcd see. */
 function orderOf(request: RangeRequest): (a: Candidate, b: Candidate) => number {
   const sign = request.sortOrder === sortOrders.descend ? -1 : 1;
   switch (request.sortTarget) {
     case sortTargets.key:
       return (a, b) => sign * (a.order - b.order);
     case sortTargets.version:
-      return (a, b) => sign * (a.version.version - b.version.version) || a.order - b.order;
+      return (a, b) => sign * (a.version.version - b.version.version);
     case sortTargets.create:
-      return (a, b) => sign * (a.version.createRevision - b.version.createRevision) || a.order - b.order;
+      return (a, b) => sign * (a.version.createRevision - b.version.createRevision);
     case sortTargets.mod:
-      return (a, b) => sign * (a.version.main - b.version.main) || a.order - b.order;
+      return (a, b) => sign * (a.version.main - b.version.main);
     default:
       assert(request.sortTarget === sortTargets.value, "the sort target is a known one", {
         sortTarget: request.sortTarget,
       });
       return (a, b) => {
         assert(a.value !== undefined && b.value !== undefined, "a sort by value has read the values");
-        return sign * compareBytes(a.value, b.value) || a.order - b.order;
+        return sign * compareBytes(a.value, b.value);
       };
   }
 }

@@ -3,6 +3,7 @@
 
 import { compareBytes, equalBytes } from "../lib/bytes.ts";
 import { updateCrc32c } from "../lib/crc32c.ts";
+import { goSorted } from "../lib/go-sort.ts";
 import { type LeaseId, noLease } from "../lib/ids.ts";
 import { encodeKeyValue } from "../wire/hot-kv.ts";
 import { type RangeRequest, sortOrders, sortTargets } from "./range.ts";
@@ -105,7 +106,7 @@ export class StoreModel {
     }
     items = items.filter((v) => passes(request, v));
     if (request.sortOrder !== sortOrders.none || request.sortTarget !== sortTargets.key) {
-      items = items.toSorted((a, b) => compare(request, a, b));
+      items = goSorted(items, (a, b) => compare(request, a, b));
     }
     const more = request.limit > 0 && items.length > request.limit;
     if (more) items = items.slice(0, request.limit);
@@ -166,17 +167,16 @@ function passesAll(request: RangeRequest): boolean {
 
 function compare(request: RangeRequest, a: ModelVersion, b: ModelVersion): number {
   const sign = request.sortOrder === sortOrders.descend ? -1 : 1;
-  const byKey = compareBytes(a.key, b.key);
   switch (request.sortTarget) {
     case sortTargets.version:
-      return sign * (a.version - b.version) || byKey;
+      return sign * (a.version - b.version);
     case sortTargets.create:
-      return sign * (a.createRevision - b.createRevision) || byKey;
+      return sign * (a.createRevision - b.createRevision);
     case sortTargets.mod:
-      return sign * (a.main - b.main) || byKey;
+      return sign * (a.main - b.main);
     case sortTargets.value:
-      return sign * compareBytes(a.value, b.value) || byKey;
+      return sign * compareBytes(a.value, b.value);
     default:
-      return sign * byKey;
+      return sign * compareBytes(a.key, b.key);
   }
 }
