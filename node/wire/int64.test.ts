@@ -53,10 +53,22 @@ test("numbers and ids are written as the varint of their two's complement", () =
     assert.equal(int64.bigintSize(value), expected.length, `${value}`);
     const end = int64.writeBigint(target, 3, value);
     assert.deepEqual([...target.subarray(3, end)], expected, `${value}`);
-    if (value > safe || value < -safe) continue;
+    if (value >= safe || value <= -safe) continue;
     assert.equal(int64.numberSize(Number(value)), expected.length, `${value}`);
     const numberEnd = int64.writeNumber(target, 1, Number(value));
     assert.deepEqual([...target.subarray(1, numberEnd)], expected, `${value}`);
+  }
+});
+
+test("a saturated number goes out as the bound of int64 that a client may have sent", () => {
+  const target = new Uint8Array(16);
+  for (const [bound, sent] of [
+    [Number.MAX_SAFE_INTEGER, 2n ** 63n - 1n],
+    [Number.MIN_SAFE_INTEGER, -(2n ** 63n)],
+  ] as const) {
+    assert.equal(int64.saturatedInt64(...halves(sent)), bound);
+    assert.equal(int64.numberSize(bound), varint(sent).length);
+    assert.deepEqual([...target.subarray(0, int64.writeNumber(target, 0, bound))], varint(sent));
   }
 });
 

@@ -2,7 +2,8 @@
 //
 // What the cluster counts is a `number`. Inbound values beyond +-MAX_SAFE_INTEGER saturate: no stored value
 // ever equals the bound, so every comparison with a client's integer keeps its exact answer. Outbound, a
-// number is split into two 32-bit halves, and no bigint is made. Ids are bigints and pass untouched.
+// number is split into two 32-bit halves, and no bigint is made; the saturation bounds go out as the bounds of
+// int64, so that a client that sent one gets it back. Ids are bigints and pass untouched.
 
 import { assert } from "../lib/assert.ts";
 
@@ -10,14 +11,15 @@ const two32 = 0x1_0000_0000;
 /** The upper half of MAX_SAFE_INTEGER + 1. */
 const unsafeHigh = 0x20_0000;
 
-/** The lower 32 bits of a safe integer in two's complement. */
+/** The lower 32 bits of a safe integer in two's complement; a saturated one goes out as the bound of int64. */
 export function lowHalf(value: number): number {
-  return value >>> 0;
+  return value === Number.MIN_SAFE_INTEGER ? 0 : value >>> 0;
 }
 
-/** The upper 32 bits of a safe integer in two's complement, unsigned. */
+/** The upper 32 bits of a safe integer in two's complement, unsigned; of a saturated one as for `lowHalf`. */
 export function highHalf(value: number): number {
-  return Math.floor(value / two32) >>> 0;
+  if (value === Number.MAX_SAFE_INTEGER) return 0x7fff_ffff;
+  return value === Number.MIN_SAFE_INTEGER ? 0x8000_0000 : Math.floor(value / two32) >>> 0;
 }
 
 /** int64 from its unsigned halves, saturating at +-MAX_SAFE_INTEGER. */
