@@ -1,0 +1,68 @@
+// Bytes in the order they arrived, cut anywhere by the network.
+
+import { assert, must } from "../lib/assert.ts";
+
+const two32 = 2 ** 32;
+
+export class ByteQueue {
+  #chunks: Uint8Array[] = [];
+  /** Bytes of the first chunk that were taken already. */
+  #offset = 0;
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Keeps the chunk until its bytes are taken. */
+  push(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+  }
+
+  /** Copies, so that what is kept of a message does not keep a whole network buffer. */
+  take(count: number): Uint8Array {
+    assert(count <= this.#length, "bytes are taken after they arrived", { count, length: this.#length });
+    const taken = new Uint8Array(count);
+    let at = 0;
+    while (at < count) {
+      const chunk = must(this.#chunks[0], "the queue holds as many bytes as it counts");
+      const part = Math.min(count - at, chunk.length - this.#offset);
+      taken.set(chunk.subarray(this.#offset, this.#offset + part), at);
+      at += part;
+      this.#offset += part;
+      if (this.#offset === chunk.length) {
+        this.#chunks.shift();
+        this.#offset = 0;
+      }
+    }
+    this.#length -= count;
+    return taken;
+  }
+
+  takeByte(): number {
+    return this.take(1)[0] as number;
+  }
+
+  /** A big-endian uint64; undefined when it is not a safe integer. */
+  takeUint64(): number | undefined {
+    const bytes = this.take(8);
+    const view = new DataView(bytes.buffer);
+    const value = view.getUint32(0) * two32 + view.getUint32(4);
+    return Number.isSafeInteger(value) ? value : undefined;
+  }
+
+  /** Everything that is left. */
+  takeAll(): Uint8Array {
+    return this.take(this.#length);
+  }
+}
+
+/** Writes a big-endian uint64 and returns the offset after it. */
+export function writeUint64(target: Uint8Array, offset: number, value: number): number {
+  const view = new DataView(target.buffer, target.byteOffset, target.length);
+  view.setUint32(offset, Math.floor(value / two32));
+  view.setUint32(offset + 4, value >>> 0);
+  return offset + 8;
+}

@@ -1,0 +1,149 @@
+// POST /raft/snapshot: a leader sends its store. The file is spooled through a port, compared with the sender's digest
+// where it gave one, and made ready to be installed; only then Raft hears of it and the sender gets its answer.
+
+import { createHash } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { hexId } from "../lib/ids.ts";
+import { WireError } from "../wire/error.ts";
+import type { Message } from "../wire/raft.ts";
+import { raftCodecs } from "../wire/raft-codec.ts";
+import { answerError, refusesMethod } from "./answers.ts";
+import { ByteQueue } from "./byte-queue.ts";
+import { headerOf } from "./compatibility.ts";
+import { errorText } from "./peer-status.ts";
+import { noteSender, refusesMessage, refusesStranger } from "./raft-routes.ts";
+import type { PeerSettings } from "./settings.ts";
+import { digestTrailer } from "./snapshot-sender.ts";
+import type { Transport } from "./transport.ts";
+
+const unknownSender = "UNKNOWN_SNAPSHOT_SENDER";
+const lengthBytes = 8;
+
+export async function serveSnapshot(
+  transport: Transport,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { settings } = transport;
+  const { clock, limits, metrics, raft } = settings;
+  if (refusesMethod(request, response, "POST") || refusesStranger(transport, request, response)) {
+    metrics.snapshotReceiveEnded(unknownSender, undefined);
+    return;
+  }
+  noteSender(transport, request);
+  request.setTimeout(limits.snapshotIdleMs, () => request.destroy());
+  const startMs = clock.nowMs();
+  const body = (request as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+  const queue = new ByteQueue();
+  const message = await readMessage(body, queue, limits.snapshotMessageBytesMax).catch(
+    (error: Error) => error,
+  );
+  if (message instanceof Error) {
+    metrics.receivedFailure(request.socket.remoteAddress ?? "unknown");
+    metrics.snapshotReceiveEnded(unknownSender, undefined);
+    refuse(settings, response, 400, `failed to decode raft message (${message.message})`);
+    return;
+  }
+  const from = hexId(message.from);
+  if (message.type !== "MsgSnap") {
+    metrics.snapshotReceiveEnded(from, undefined);
+    refuse(settings, response, 400, "wrong raft message type");
+    return;
+  }
+  if (refusesMessage(transport, message, response)) return;
+  metrics.snapshotReceiveStarted(from);
+  const failure = await receive(settings, { request, message, body, queue }).catch((error: Error) => error);
+  if (failure !== undefined) {
+    metrics.snapshotReceiveEnded(from, undefined);
+    refuse(settings, response, 500, `failed to save KV snapshot (${errorText(failure)})`);
+    return;
+  }
+  raft.receive(message);
+  metrics.snapshotReceiveEnded(from, (clock.nowMs() - startMs) / 1000);
+  response.writeHead(204).end();
+}
+
+/** The frame that a snapshot begins with; what arrived behind it stays in the queue. */
+async function readMessage(
+  body: AsyncIterator<Uint8Array>,
+  queue: ByteQueue,
+  bytesMax: number,
+): Promise<Message> {
+  await fill(body, queue, lengthBytes);
+  const length = queue.takeUint64();
+  if (length === undefined || length > bytesMax) throw new Error("rafthttp: error limit exceeded");
+  await fill(body, queue, length);
+  return raftCodecs.Message.decode(queue.take(length));
+}
+
+async function fill(body: AsyncIterator<Uint8Array>, queue: ByteQueue, length: number): Promise<void> {
+  while (queue.length < length) {
+    const { done, value } = await body.next();
+    if (done === true) throw new WireError(queue.length, `${length} bytes`);
+    queue.push(value);
+  }
+}
+
+/** Rejects, and lets the port clean up, unless the whole file arrived as it was sent. */
+async function receive(
+  settings: PeerSettings,
+  {
+    request,
+    message,
+    body,
+    queue,
+  }: {
+    readonly request: IncomingMessage;
+    readonly message: Message;
+    readonly body: AsyncIterator<Uint8Array>;
+    readonly queue: ByteQueue;
+  },
+): Promise<undefined> {
+  const { limits, logger, metrics, snapshots } = settings;
+  if (snapshots === undefined) throw new Error("this member takes no snapshots");
+  const fields = {
+    "remote-snapshot-sender-id": hexId(message.from),
+    "incoming-snapshot-index": message.snapshot?.metadata.index,
+  };
+  logger.info("receiving database snapshot", fields);
+  const incoming = await snapshots.begin(message);
+  let bytes = 0;
+  try {
+    const hash = createHash("sha256");
+    const store = async (chunk: Uint8Array): Promise<void> => {
+      bytes += chunk.length;
+      hash.update(chunk);
+      metrics.receivedBytes(hexId(message.from), chunk.length);
+      // The time a disk takes is not the sender's silence.
+      request.setTimeout(0);
+      await incoming.write(chunk);
+      request.setTimeout(limits.snapshotIdleMs);
+    };
+    if (queue.length > 0) await store(queue.takeAll());
+    for (let next = await body.next(); next.done !== true; next = await body.next()) await store(next.value);
+    checkDigest(request, hash.digest("hex"));
+    request.setTimeout(0);
+  } catch (error) {
+    incoming.abort();
+    throw error;
+  }
+  await incoming.finish();
+  logger.info("received and saved database snapshot", { ...fields, "incoming-snapshot-size-bytes": bytes });
+  return undefined;
+}
+
+/** A member of our kind announces the trailer; a real etcd sends none. */
+function checkDigest(request: IncomingMessage, digest: string): void {
+  const isAnnounced = headerOf(request.headers, "trailer")?.toLowerCase() === digestTrailer.toLowerCase();
+  const expected = request.trailers[digestTrailer.toLowerCase()];
+  if (expected === digest || (expected === undefined && !isAnnounced)) return;
+  throw new Error(
+    `the store was damaged on its way: SHA-256 is ${digest}, the sender's ${expected ?? "missing"}`,
+  );
+}
+
+function refuse({ logger }: PeerSettings, response: ServerResponse, status: number, text: string): void {
+  logger.warn("refused a database snapshot", { error: text });
+  response.setHeader("Connection", "close");
+  answerError(response, { status, text });
+}
