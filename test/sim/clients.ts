@@ -8,15 +8,13 @@ import { type LeaseId, leaseId } from "../../node/lib/ids.ts";
 import { codecs } from "../../node/wire/codecs.ts";
 import type { InternalRaftRequest, RangeRequest, TxnRequest } from "../../node/wire/rpc.ts";
 import type { LeaseLedger } from "./leases.ts";
-import type { Life } from "./life.ts";
+import type { Life, Operation } from "./life.ts";
 import type { Load } from "./load.ts";
 import type { Oracle } from "./oracle.ts";
 import type { Promises } from "./promises.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { okText, refusedText, textOfOutcome, textOfRange, textOfTxn } from "./text.ts";
 import type { Trace } from "./trace.ts";
-
-type Operation = Partial<Omit<InternalRaftRequest, "header">>;
 
 export interface ClientPorts {
   readonly load: Load;
@@ -95,9 +93,7 @@ export class Clients {
       return this.propose(life, { leaseGrant: { ID: load.leaseId(), TTL: load.ttlSeconds() } });
     }
     if (kind < 68) {
-      const ID = load.leaseId();
-      this.#ports.ledger.revokeAsked(ID);
-      return this.propose(life, { leaseRevoke: { ID } });
+      return this.propose(life, { leaseRevoke: { ID: load.leaseId() } });
     }
     if (kind < 76) return this.#keepAlive(life, load.leaseId());
     if (kind < 80) return this.#timeToLive(life, load.leaseId());
@@ -110,7 +106,7 @@ export class Clients {
     const content = contentOf(operation);
     this.#sent.set(content, (this.#sent.get(content) ?? 0) + 1);
     const sent = this.#knowledge();
-    life.replica.propose(operation, (outcome) => {
+    life.propose(operation, (outcome) => {
       this.#ports.trace.note("answer", textOfOutcome(outcome));
       if (!outcome.ok && unapplied.has(outcome.refusal)) {
         this.#ports.reach("writes of unknown outcome");

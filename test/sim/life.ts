@@ -14,12 +14,14 @@ import { encodeMember } from "../../node/membership/member.ts";
 import { Overlay } from "../../node/mvcc/overlay.ts";
 import { readDurableState } from "../../node/replica/durable-state.ts";
 import type { LogAppend, LogContents, LogSnapshot, LogStore } from "../../node/replica/log-store.ts";
+import type { ProposalDone } from "../../node/replica/proposals.ts";
 import { Replica } from "../../node/replica/replica.ts";
 import { MemoryEngine, type MemoryImage } from "../../node/storage/memory/engine.ts";
 import { createLog, logExists, type OpenedLog, openLog } from "../../node/storage/wal/open-log.ts";
 import { SteppedLogStore } from "../../node/storage/wal/stepped-log-store.ts";
 import type { Entry } from "../../node/wire/raft.ts";
 import { raftCodecs } from "../../node/wire/raft-codec.ts";
+import type { InternalRaftRequest } from "../../node/wire/rpc.ts";
 import type { SimDisk } from "./disk.ts";
 import type { Mutant } from "./mutants.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -37,6 +39,8 @@ const clientUrls = ["http://m1:2379"];
 /** What the wall clock said when virtual time began. */
 const wallClockStartMs = 1_900_000_000_000;
 
+export type Operation = Partial<Omit<InternalRaftRequest, "header">>;
+
 export interface LifePorts {
   readonly settings: Settings;
   readonly scheduler: Scheduler;
@@ -50,6 +54,8 @@ export interface LifePorts {
   /** Whether the flush that is about to finish fails instead. */
   readonly takeStoreError: () => boolean;
   readonly onAppend: (entry: Entry) => void;
+  /** The member proposes something that no client has asked for. */
+  readonly onOwnProposal: (operation: Operation) => void;
   readonly onFatal: (error: FatalError) => void;
 }
 
@@ -68,6 +74,7 @@ export class Life {
   readonly #engine: MemoryEngine;
   readonly #log: ObservedLog;
   readonly #clock: Clock;
+  #isClientCalling = false;
   isReady = false;
   isStopping = false;
   /** Set when a fault has ended it; it may go on for a moment, as a process does. */
@@ -128,6 +135,18 @@ export class Life {
       metrics: silentMetrics,
     });
     mutant?.patch?.(this.replica);
+    const propose = this.replica.propose.bind(this.replica);
+    this.replica.propose = (operation, done) => {
+      if (!this.#isClientCalling) ports.onOwnProposal(operation);
+      propose(operation, done);
+    };
+  }
+
+  /** What a service does for a client. */
+  propose(operation: Operation, done: ProposalDone): void {
+    this.#isClientCalling = true;
+    this.replica.propose(operation, done);
+    this.#isClientCalling = false;
   }
 
   start(onReady: () => void): void {

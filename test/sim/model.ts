@@ -4,6 +4,7 @@
 
 import { must } from "../../node/lib/assert.ts";
 import { textOf } from "../../node/lib/bytes.ts";
+import { goSorted } from "../../node/lib/go-sort.ts";
 import {
   type Compare,
   CompareResult,
@@ -41,6 +42,8 @@ export class Model {
   readonly leases = new Map<bigint, number>();
   /** By revision, in the order of the changes; compaction removes none. */
   readonly changes = new Map<number, readonly Version[]>();
+  /** Every revision that was compacted at. */
+  readonly compactions = new Set<number>();
   readonly #keys = new Map<string, Version[]>();
   #open: Version[] = [];
 
@@ -126,6 +129,7 @@ export class Model {
     if (revision <= this.compactRevision) throw new Refused("compacted");
     if (revision > this.revision) throw new Refused("futureRevision");
     this.compactRevision = revision;
+    this.compactions.add(revision);
     return `compaction ${revision}`;
   }
 
@@ -238,7 +242,8 @@ export class Model {
       request.maxCreateRevision !== 0;
     // Without an order the limit cuts before the sort.
     const cutsFirst = limit > 0 && sortOrder === SortOrder.NONE && !isFiltered;
-    const sorted = (cutsFirst ? passing.slice(0, limit + 1) : passing).toSorted(
+    const sorted = goSorted(
+      cutsFirst ? passing.slice(0, limit + 1) : passing,
       orderOf(sortTarget, sortOrder),
     );
     const more = limit > 0 && sorted.length > limit;

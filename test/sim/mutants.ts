@@ -171,7 +171,7 @@ class ForgivingDisk extends SimDisk {
   }
 }
 
-const losses: readonly PromiseName[] = ["acknowledgedWritesSurvive", "bootSucceeds"];
+const losses: readonly PromiseName[] = ["appliedEntriesSurvive", "acknowledgedWritesSurvive", "bootSucceeds"];
 
 export const mutants: readonly Mutant[] = [
   {

@@ -38,6 +38,9 @@ export const promiseNames = [
 
 export type PromiseName = (typeof promiseNames)[number];
 
+const shownBefore = 60;
+const shownLength = 240;
+
 /** A promise was broken. */
 export class Broken extends Error {
   override readonly name = "Broken";
@@ -60,6 +63,19 @@ export class Promises {
 
   /** Both are the same. */
   equal(promise: PromiseName, actual: unknown, expected: unknown, what: () => string): void {
-    this.hold(promise, actual === expected, () => `${what()}: got ${actual}, expected ${expected}`);
+    this.hold(
+      promise,
+      actual === expected,
+      () => `${what()}: ${difference(String(actual), String(expected))}`,
+    );
   }
+}
+
+/** Long texts are shown from shortly before they differ. */
+function difference(actual: string, expected: string): string {
+  let same = 0;
+  while (same < actual.length && actual[same] === expected[same]) same++;
+  const start = Math.max(0, same - shownBefore);
+  const shown = (text: string): string => (start > 0 ? "..." : "") + text.slice(start, start + shownLength);
+  return `got ${shown(actual)}, expected ${shown(expected)}`;
 }

@@ -9,7 +9,6 @@ import { SeededRandom } from "../../node/lib/random.ts";
 import { describe } from "../../node/mvcc/watch-testing.ts";
 import type { MemoryImage } from "../../node/storage/memory/engine.ts";
 import type { OpenedLog } from "../../node/storage/wal/open-log.ts";
-import { codecs } from "../../node/wire/codecs.ts";
 import { Clients, putOperation } from "./clients.ts";
 import { type DiskCall, PowerCut, SimDisk } from "./disk.ts";
 import { LeaseLedger } from "./leases.ts";
@@ -364,11 +363,11 @@ class Simulation {
         logStepMs: () => this.#logStepMs(),
         flushMs: () => this.#flushMs(),
         takeStoreError: () => this.#takeStoreError(),
-        onAppend: (entry) => {
-          this.#oracle.append(entry);
-          if (entry.type !== "EntryNormal" || entry.data.length === 0) return;
-          const request = codecs.InternalRaftRequest.decode(entry.data);
-          if (this.#ledger.appended(request, this.#scheduler.nowMs)) this.#reach("leases expired");
+        onAppend: (entry) => this.#oracle.append(entry),
+        onOwnProposal: ({ leaseRevoke }) => {
+          if (leaseRevoke === undefined) return;
+          this.#reach("leases expired");
+          this.#ledger.expiring(leaseRevoke.ID, this.#scheduler.nowMs);
         },
         onFatal: (error) => this.#onFatal(error),
       });
@@ -419,7 +418,6 @@ class Simulation {
     this.#armed = undefined;
     this.#isStoreErrorArmed = false;
     this.#isEndDue = false;
-    this.#ledger.lifeEnded();
     this.#scheduler.endLife(life.number);
     this.#life = undefined;
   }
@@ -458,7 +456,10 @@ class Simulation {
     const kinds: readonly EndKind[] = on.length > 0 ? on : ["kill"];
     const plan = Array.from({ length: crashes }, () => ({ at: place(), kinds }));
     for (const kind of otherEnds) {
-      if (faults.has(kind)) plan.push({ at: place(), kinds: [kind] });
+      if (!faults.has(kind)) continue;
+      for (let count = 1 + this.#faultRandom.below(2); count > 0; count--) {
+        plan.push({ at: place(), kinds: [kind] });
+      }
     }
     return plan.sort((a, b) => b.at - a.at);
   }

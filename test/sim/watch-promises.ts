@@ -106,23 +106,31 @@ function wants({ request }: Watch, type: "put" | "delete", key: string): boolean
   return isInside(key, request) && !request.filters.includes(type === "put" ? 0 : 1);
 }
 
-/** What the watch has to see in [first, end). */
+/**
+ * What the watch has to see in [first, end). A compaction keeps of each key only its last change at the revision,
+ * so a watch that reads this revision afterwards may miss the others of a transaction, as in etcd.
+ */
 function expected(watch: Watch, model: Model, end: number): Version[] {
+  const seen = new Set(watch.events.map(nameOf));
   const wanted: Version[] = [];
   for (let revision = Math.max(1, firstRevision(watch)); revision < end; revision++) {
-    for (const change of model.changes.get(revision) ?? []) {
-      if (wants(watch, change.version === 0 ? "delete" : "put", change.key)) wanted.push(change);
+    const changes = model.changes.get(revision) ?? [];
+    for (const [i, change] of changes.entries()) {
+      if (!wants(watch, change.version === 0 ? "delete" : "put", change.key)) continue;
+      const isForgotten =
+        model.compactions.has(revision) && changes.slice(i + 1).some(({ key }) => key === change.key);
+      if (!isForgotten || seen.has(nameOfChange(change))) wanted.push(change);
     }
   }
   return wanted;
 }
 
 function namesOf(changes: readonly Version[]): string {
-  return changes
-    .map(({ key, version, modRevision }) =>
-      nameOf({ key, revision: modRevision, type: version === 0 ? "delete" : "put" }),
-    )
-    .join(" ");
+  return changes.map(nameOfChange).join(" ");
+}
+
+function nameOfChange({ key, version, modRevision }: Version): string {
+  return nameOf({ key, revision: modRevision, type: version === 0 ? "delete" : "put" });
 }
 
 function nameOf({ type, key, revision }: Pick<SeenEvent, "type" | "key" | "revision">): string {
