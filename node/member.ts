@@ -42,6 +42,7 @@ import { codecs } from "./wire/codecs.ts";
 import type { Entry } from "./wire/raft.ts";
 import { raftCodecs } from "./wire/raft-codec.ts";
 import { AlarmType } from "./wire/rpc.ts";
+import { collectYoungGarbage } from "./young-garbage.ts";
 
 export interface MemberOptions {
   readonly config: MemberConfig;
@@ -219,7 +220,7 @@ async function openSurface({
   const monitor = new LeaderMonitor(replica, realClock, config.electionTimeoutMs);
   const health = new HealthService(log);
   const services = {
-    kv: new KvService(api),
+    kv: new KvService(api, collectYoungGarbage),
     watch: new WatchService(api),
     lease: new LeaseService(api, newLeaseId),
     maintenance: new MaintenanceService(api),
