@@ -1,0 +1,98 @@
+// Memory of long ranges, and what puts feel of them.
+//
+// How it is measured: from outside, by the kernel. A process's memory here is its anonymous memory (RssAnon): heap,
+// array buffers, stacks. Pages of the data file that LMDB has mapped (RssFile) are page cache, which the kernel
+// shares and takes back at will, and are printed only.
+// RangeStream: V8 lets garbage grow to limits of its own before it collects, once in the life of a process, and keeps
+// that room. So the stream is read until the process has its size; then the kernel's high-water mark of all resident
+// memory begins anew (clear_refs), which misses no peak between samples, and one more stream may raise it by 16 MiB.
+// Three are read, and the middle one counts. What the very first stream costs is printed.
+// Range: the first one of the process, sampled every 5 ms, garbage and all.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { TestClient } from "../conformance/client.ts";
+import { type Member, start } from "../tools/member.ts";
+import { fill } from "./support/bulk.ts";
+import { nodePath, Running } from "./support/command.ts";
+import { latencyText, putsDuring } from "./support/latency.ts";
+import { inMebibytes, mebibyte, memoryOf, peakAnonymous, resetPeak } from "./support/memory.ts";
+
+const keyCount = 200_000;
+const valueBytes = 1024;
+const streamBytesMax = 16 * mebibyte;
+const rangeFactorMax = 3;
+const warmUpStreams = 3;
+
+test("long ranges stay within their memory, and puts go on", async (t) => {
+  const member = await start({ kind: "etcdlike" });
+  t.after(() => member.stop());
+  const client = new TestClient(member.endpoint);
+  t.after(() => client.close());
+  await fill(client, keyCount, valueBytes);
+  await settle(client);
+
+  await t.test("RangeStream over 200,000 keys of 1 KiB raises memory by at most 16 MiB", async (t) => {
+    const first = await anonymousRise(member, "stream");
+    t.diagnostic(
+      `first stream of the process: ${inMebibytes(first.bytes)}, memory +${inMebibytes(first.rise)}`,
+    );
+    for (let i = 1; i < warmUpStreams; i++) await read(member, "stream");
+    const rises: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      await delay(500);
+      await resetPeak(member.pid);
+      const before = await memoryOf(member.pid);
+      const bytes = await read(member, "stream");
+      assert.ok(bytes > keyCount * valueBytes, `${bytes} bytes are all keys`);
+      const after = await memoryOf(member.pid);
+      rises.push(after.peakRss - before.rss);
+      if (i === 0) t.diagnostic(`mapped pages of files: ${inMebibytes(after.file)}`);
+    }
+    t.diagnostic(`further streams: ${rises.map((rise) => `+${inMebibytes(rise)}`).join(", ")}`);
+    const middle = rises.sort((a, b) => a - b)[1] ?? Number.NaN;
+    assert.ok(middle <= streamBytesMax, `${inMebibytes(middle)}`);
+  });
+
+  await t.test("a unary Range raises memory by at most three times its answer", async (t) => {
+    const { bytes, rise } = await anonymousRise(member, "range");
+    assert.ok(bytes > keyCount * valueBytes, `${bytes} bytes are all keys`);
+    t.diagnostic(`${inMebibytes(bytes)}, memory +${inMebibytes(rise)}: ${(rise / bytes).toFixed(2)} times`);
+    assert.ok(rise <= rangeFactorMax * bytes, `${rise / bytes} times`);
+  });
+
+  await t.test("puts are answered while long ranges are read", async (t) => {
+    for (const [what, during] of [
+      ["alone", () => delay(2000)],
+      ["during RangeStream", () => read(member, "stream")],
+      ["during Range", () => read(member, "range")],
+    ] as const) {
+      const latencies = await putsDuring(client, during());
+      assert.ok(latencies.count > 0);
+      t.diagnostic(`${what}: ${latencyText(latencies)}`);
+    }
+  });
+});
+
+async function read(member: Member, how: "stream" | "range"): Promise<number> {
+  const script = join(import.meta.dirname, "support", "read-range.ts");
+  const { code, stdout, stderr } = await new Running([nodePath, script, member.endpoint, how], {
+    timeoutMs: 120_000,
+  }).finished;
+  assert.equal(code, 0, stderr);
+  return Number(stdout);
+}
+
+async function anonymousRise(member: Member, how: "stream" | "range") {
+  const before = await memoryOf(member.pid);
+  const reading = read(member, how);
+  const peak = await peakAnonymous(member.pid, reading);
+  return { bytes: await reading, rise: peak - before.anonymous };
+}
+
+/** Everything that was written is in the store: two flush intervals, and an answer after them. */
+async function settle(client: TestClient): Promise<void> {
+  await delay(2000);
+  assert.ok((await client.call("Range", { key: "none" })).ok);
+}
