@@ -214,9 +214,10 @@ export class Replica {
     this.#publisher.stop();
     this.#proposals.failAll(refused("stopped"));
     this.#barrier.failAll({ ok: false, reason: "stopped" });
+    // Nothing more is applied, or a flush could begin, and save a snapshot, behind the last one.
+    this.#applyLoop.stop();
     this.#flusher.flushAll(() => {
       this.#lifecycle = "stopped";
-      this.#applyLoop.stop();
       this.#flusher.stop();
       this.#options.log.close(() => this.#options.engine.close(done));
     });

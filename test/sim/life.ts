@@ -1,6 +1,7 @@
 // One life of the member: from opening its files, through the same Replica as main.ts, to the moment it ends. The
 // disk and the image of the store go in, and what is left of them comes out.
 
+import { assert } from "../../node/lib/assert.ts";
 import type { Engine } from "../../node/lib/backend.ts";
 import { utf8 } from "../../node/lib/bytes.ts";
 import type { Clock } from "../../node/lib/clock.ts";
@@ -188,6 +189,7 @@ class ObservedLog implements LogStore {
   readonly #onAppend: (entry: Entry) => void;
   #lastIndex: number;
   #syncedIndex: number;
+  #isClosed = false;
 
   constructor(inner: LogStore, { snapshot, entries }: LogContents, onAppend: (entry: Entry) => void) {
     this.#inner = inner;
@@ -201,6 +203,7 @@ class ObservedLog implements LogStore {
   }
 
   append(append: LogAppend, done?: () => void): void {
+    this.#assertOpen();
     for (const entry of append.entries) {
       this.#onAppend(entry);
       this.#lastIndex = entry.index;
@@ -217,11 +220,18 @@ class ObservedLog implements LogStore {
   }
 
   saveSnapshot(snapshot: LogSnapshot, releaseIndex: number, done: () => void): void {
+    this.#assertOpen();
     this.#inner.saveSnapshot(snapshot, releaseIndex, done);
   }
 
   close(done: () => void): void {
+    this.#assertOpen();
+    this.#isClosed = true;
     this.#inner.close(done);
+  }
+
+  #assertOpen(): void {
+    assert(!this.#isClosed, "a closed log is asked for nothing");
   }
 }
 
