@@ -22,6 +22,8 @@ const lastPageMax = 2n ** 40n;
 export interface Meta {
   readonly transactionId: number;
   readonly lastPage: number;
+  /** Undefined when no page is free. */
+  readonly freeListRoot: number | undefined;
 }
 
 export interface DataFile {
@@ -91,7 +93,12 @@ function readMeta(disk: Disk, file: DiskFile, { path, fileBytes, page }: MetaPla
   if (isOther || transactionId > BigInt(Number.MAX_SAFE_INTEGER)) {
     throw damage(path, start + 152, `meta page ${page} has transaction ${transactionId}`);
   }
-  return { transactionId: Number(transactionId), lastPage: Number(lastPage) };
+  const freeRoot = view.getBigUint64(88, true);
+  return {
+    transactionId: Number(transactionId),
+    lastPage: Number(lastPage),
+    freeListRoot: freeRoot === noPage ? undefined : Number(freeRoot),
+  };
 }
 
 /** Lets the file reach to its last page, so that its size alone tells a truncated one. */

@@ -11,6 +11,7 @@ import { packArena } from "./arena.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
 import { dataFileName, Environment, lockFileName } from "./environment.ts";
 import { availableBytesAt, fatalOfFailedWrite } from "./errors.ts";
+import { faultOfFreeList } from "./free-list.ts";
 import { probeStore } from "./probe.ts";
 import { StoreReader } from "./reader.ts";
 import { reportedSize } from "./size.ts";
@@ -136,7 +137,7 @@ function openGeneration(memberPath: string, disk: StoreDisk): string {
   }
   const dataFile = readDataFile(disk, file);
   if (dataFile.isShort) {
-    const fault = probeStore(live);
+    const fault = faultOfFreeList(disk, file, dataFile) ?? probeStore(live);
     if (fault !== undefined) {
       const text = `${file} ends at ${dataFile.fileBytes}, before its last page: ${fault}`;
       throw new FatalError("STORE_DAMAGED", text, { file, offset: dataFile.fileBytes });
