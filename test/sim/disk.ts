@@ -191,7 +191,14 @@ export class SimDisk implements Disk {
 
   fdatasync(file: DiskFile): void {
     const { path, inode } = this.#file(file);
-    this.#change({ kind: "sync", path });
+    try {
+      this.#change({ kind: "sync", path });
+    } catch (error) {
+      // As Linux has it: the pages count as clean now. They are read until the power goes, and no later sync
+      // writes them, but one after they were written again.
+      if (!(error instanceof PowerCut)) inode.changes = [];
+      throw error;
+    }
     for (const change of inode.changes) inode.durable = applied(inode.durable, change);
     inode.changes = [];
   }

@@ -39,6 +39,8 @@ export interface WalEnd {
   /** The last segment. */
   readonly file: string;
   readonly offset: number;
+  /** Everything before it was synced once; it is that of the last sync mark. */
+  readonly syncedOffset: number;
   readonly crc: number;
   /** Behind it, `offset` included, the file holds only zeros. */
   readonly contentEnd: number;
@@ -78,11 +80,12 @@ export function readWal(disk: Disk, directory: string): WalReading {
     if (contentEnd > stop.offset) {
       torn = stop.what ?? "zeros instead of a length";
       const { sequence } = segment;
-      const mayBeTorn = isLast && isTorn(bytes, { sequence, offset: stop.offset, hasMarks: stop.hasMarks });
+      const mayBeTorn =
+        isLast && isTorn(bytes, { sequence, offset: stop.offset, hasMarks: stop.markOffset !== undefined });
       if (!mayBeTorn) throw damage(file, stop.offset, torn);
     }
     crc = stop.crc;
-    end = { file, offset: stop.offset, crc, contentEnd, torn };
+    end = { file, offset: stop.offset, syncedOffset: stop.markOffset ?? 0, crc, contentEnd, torn };
   }
   return {
     metadata: metadataOf(fold.metadata),
@@ -111,7 +114,8 @@ interface SegmentStop {
   readonly offset: number;
   readonly crc: number;
   readonly frames: number;
-  readonly hasMarks: boolean;
+  /** Of the last sync mark; undefined in a log without. */
+  readonly markOffset: number | undefined;
   /** What is wrong at `offset`; undefined at a proper end. */
   readonly what: string | undefined;
 }
@@ -121,12 +125,12 @@ function readRecords(bytes: Uint8Array, start: SegmentStart): SegmentStop {
   let offset = 0;
   let crc = start.crc ?? 0;
   let frames = 0;
-  let hasMarks = false;
+  let markOffset: number | undefined;
   for (;;) {
     const frame = readFrame(bytes, offset);
     if (frame.kind !== "frame") {
       const what = frame.kind === "end" ? undefined : frame.what;
-      return { offset, crc, frames, hasMarks, what };
+      return { offset, crc, frames, markOffset, what };
     }
     const { record } = frame;
     const expectedType = frames === 0 ? recordTypes.crc : frames === 1 ? recordTypes.metadata : record.type;
@@ -135,10 +139,11 @@ function readRecords(bytes: Uint8Array, start: SegmentStart): SegmentStop {
     // The oldest segment says where the chain starts: the ones before it were released.
     const isSeed = frames === 0 && start.crc === undefined;
     const next = isSeed ? record.crc : checkedCrc(crc, record);
-    if (next === undefined) return { offset, crc, frames, hasMarks, what: "a record with a wrong checksum" };
+    if (next === undefined)
+      return { offset, crc, frames, markOffset, what: "a record with a wrong checksum" };
     const hasMark = isMark(record, sequence, offset);
     if (record.type === recordTypes.crc && record.data.length > 0 && !hasMark) {
-      return { offset, crc, frames, hasMarks, what: "a sync mark of another place" };
+      return { offset, crc, frames, markOffset, what: "a sync mark of another place" };
     }
     try {
       const wrong = fold.add(record);
@@ -146,9 +151,9 @@ function readRecords(bytes: Uint8Array, start: SegmentStart): SegmentStop {
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       const what = `a record that is none of type ${record.type}: ${error.message}`;
-      return { offset, crc, frames, hasMarks, what };
+      return { offset, crc, frames, markOffset, what };
     }
-    hasMarks ||= hasMark;
+    if (hasMark) markOffset = offset;
     crc = next;
     offset = frame.end;
     frames++;

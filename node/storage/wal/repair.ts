@@ -1,6 +1,8 @@
 // Makes a log that was read writable: temporary files go, a torn tail becomes zeros again, and everything that
-// was read becomes durable, because it may have come from the page cache of a process that was killed before
-// it synced. Called only after the reading was accepted, so a refused log stays as it is.
+// was read becomes durable, because it may have come from the page cache of a process that ended before it had
+// synced, or whose sync had failed. After a failed sync the pages count as clean and no later one writes them
+// (fsyncgate), so what no sync mark vouches for is written again. Called only after the reading was accepted,
+// so a refused log stays as it is.
 
 import { must } from "../../lib/assert.ts";
 import { type Disk, fatalOfDisk } from "../disk.ts";
@@ -20,7 +22,10 @@ export function repairWal(disk: Disk, directory: string, reading: WalReading): W
     }
     const file = disk.open(path, "readWrite");
     try {
-      const { offset, contentEnd } = reading.end;
+      const { offset, syncedOffset, contentEnd } = reading.end;
+      const unsynced = new Uint8Array(offset - syncedOffset);
+      disk.pread(file, unsynced, syncedOffset);
+      disk.pwrite(file, unsynced, syncedOffset);
       for (let at = offset; at < contentEnd; at += zeros.length) {
         disk.pwrite(file, zeros.subarray(0, Math.min(zeros.length, contentEnd - at)), at);
       }
