@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { FatalError } from "../lib/fatal.ts";
 import { type Logger, silentLogger } from "../lib/log.ts";
-import { openDataDir } from "./data-dir.ts";
+import { openDataDir, restoringPath } from "./data-dir.ts";
 
 async function withFolder(body: (dataDir: string) => Promise<void>): Promise<void> {
   const parent = mkdtempSync(join(tmpdir(), "etcdlike-data-"));
@@ -116,6 +116,13 @@ test("a directory that others may enter is warned about, and used", () =>
       /^check file permission directory ".*\/data" exists, but the permission is "750"$/,
     );
     assert.equal(statSync(dataDir).mode & 0o777, 0o750);
+  }));
+
+test("a directory in which a restore was cut short is refused, and left as it is", () =>
+  withFolder(async (dataDir) => {
+    mkdirSync(restoringPath(dataDir), { recursive: true });
+    assert.throws(() => openDataDir(dataDir, silentLogger), /left of a restore that was cut short/);
+    assert.deepEqual(readdirSync(dataDir), ["member.restoring"]);
   }));
 
 test("a data directory that cannot be made is an I/O error", () => {

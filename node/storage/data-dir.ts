@@ -28,14 +28,23 @@ export interface DataDir extends DataDirPaths {
   unlock(): void;
 }
 
+/** Where a restore builds what becomes `member/` in its last step. */
+export function restoringPath(dataDir: string): string {
+  return `${dataDir}/member.restoring`;
+}
+
 export function dataDirPaths(dataDir: string): DataDirPaths {
   const member = `${dataDir}/member`;
   return { member, wal: `${member}/wal`, snap: `${member}/snap` };
 }
 
+/** A lock that nobody refers to any more would be closed with the garbage, whoever still relies on it. */
+const held = new Set<DatabaseSync>();
+
 /** Creates what is missing and takes the lock. Throws FatalError LOCKED when another process holds it. */
 export function openDataDir(dataDir: string, log: Logger): DataDir {
   const paths = dataDirPaths(dataDir);
+  refuseHalfRestored(dataDir);
   try {
     if (existsSync(dataDir)) warnIfWide(dataDir, log);
     for (const path of [dataDir, paths.member, paths.snap]) makeDirectory(nodeDisk, path);
@@ -45,7 +54,20 @@ export function openDataDir(dataDir: string, log: Logger): DataDir {
     throw fatalOfSystemError(error as NodeJS.ErrnoException, dataDir);
   }
   const lock = takeLock(`${paths.member}/lock`);
-  return { ...paths, unlock: () => lock.close() };
+  held.add(lock);
+  const unlock = (): void => {
+    held.delete(lock);
+    lock.close();
+  };
+  return { ...paths, unlock };
+}
+
+/** A member started there would be a new and empty one, in the place of the one that was to be restored. */
+function refuseHalfRestored(dataDir: string): void {
+  const path = restoringPath(dataDir);
+  if (existsSync(path)) {
+    throw new Error(`${path} is left of a restore that was cut short: empty ${dataDir} and restore again`);
+  }
 }
 
 /** Only a warning: volumes that an orchestrator mounts for a group are wider, and refusing them would help nobody. */
