@@ -19,6 +19,7 @@ import { RecordImport } from "../mvcc/record-import.ts";
 import { writeDurableState } from "../replica/durable-state.ts";
 import { BoltReader, type BoltRecord } from "../storage/bbolt/reader.ts";
 import { StoredSnapshot } from "../storage/bbolt/snapshot-file.ts";
+import { restoringPath } from "../storage/data-dir.ts";
 import { makeDirectory, nodeDisk } from "../storage/disk.ts";
 import { LmdbEngine } from "../storage/lmdb/engine.ts";
 import { createLog, saveSnapshot, walOptions } from "../storage/wal/open-log.ts";
@@ -152,7 +153,7 @@ function recordOf(reader: BoltReader, bucket: Bucket, name: string): Uint8Array 
 
 async function build(reader: BoltReader, cluster: NewCluster, options: RestoreOptions): Promise<void> {
   const { dataDir, walDir } = options;
-  const building = `${dataDir}/member.restoring`;
+  const building = restoringPath(dataDir);
   makeDirectory(nodeDisk, building);
   try {
     await buildStore(reader, building, cluster, options);
