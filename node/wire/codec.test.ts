@@ -327,6 +327,11 @@ test("nesting is bounded, and what a client may send fits into a log entry", () 
   assert.equal(hex(codecs.InternalRaftRequest.encode(decoded)), hex(entry));
 });
 
+test("a transaction nested deeper than the usual limit on operations is read, so that its check can refuse it", () => {
+  const bytes = codecs.TxnRequest.encode(nestedTxn(2 * 130));
+  assert.equal(hex(codecs.TxnRequest.encode(codecs.TxnRequest.decode(bytes))), hex(bytes));
+});
+
 test("unknown fields are skipped, and the first is found by number", () => {
   const known = codecs.InternalRaftRequest.encode(
     codecs.InternalRaftRequest.create({ ID: 5n, authEnable: {} }),

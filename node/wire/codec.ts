@@ -29,10 +29,10 @@ export interface Codec<In, Out = In> {
 }
 
 /**
- * Messages within messages from a client; a nested transaction takes two levels. Deeper ones are refused
- * with a WireError so that recursion here and in the handlers is bounded.
+ * Messages within messages from a client; a nested transaction takes two levels, and one operation of the limit on
+ * those. Deeper ones are refused with a WireError so that recursion here and in the handlers is bounded.
  */
-export const nestingLevelsMax = 200;
+export const nestingLevelsMax = 900;
 
 /**
  * For log entries. They were accepted by a member already, possibly by one without our bound, and an entry
