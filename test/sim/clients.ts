@@ -13,7 +13,15 @@ import type { Load } from "./load.ts";
 import type { Oracle } from "./oracle.ts";
 import type { Promises } from "./promises.ts";
 import type { Scheduler } from "./scheduler.ts";
-import { okText, refusedText, textOfOutcome, textOfRange, textOfTxn } from "./text.ts";
+import {
+  okText,
+  rangeText,
+  refusedText,
+  textOfKeyValue,
+  textOfOutcome,
+  textOfRange,
+  textOfTxn,
+} from "./text.ts";
 import type { Trace } from "./trace.ts";
 
 export interface ClientPorts {
@@ -97,6 +105,8 @@ export class Clients {
     }
     if (kind < 76) return this.#keepAlive(life, load.leaseId());
     if (kind < 80) return this.#timeToLive(life, load.leaseId());
+    if (kind < 83) return this.propose(life, { alarm: load.alarm() });
+    if (kind < 85) return this.#hash(life);
     const request = load.range(model);
     return load.chance(50) ? this.#serializableRange(life, request) : this.#range(life, request);
   }
@@ -189,6 +199,10 @@ export class Clients {
       promises.equal(promise, actual, expected, () => `a range at index ${appliedIndex}`);
       this.#readDone(life, actual);
     };
+    if (request.rangeEnd.length > 0 && load.chance(30) && isStreamable(request)) {
+      this.#readStream(life, request, finish);
+      return;
+    }
     const started = request.rangeEnd.length === 0 || load.chance(30) ? undefined : store.startRange(request);
     if (started === undefined || !started.ok) {
       finish(textOfRange(store.range(request)));
@@ -200,6 +214,55 @@ export class Clients {
       else scheduler.at(load.below(20), { life: life.number, kind: "slice", run: slice });
     };
     slice();
+  }
+
+  /** The same range in chunks. */
+  #readStream(life: Life, request: RangeRequest, finish: (actual: string) => void): void {
+    const { load, scheduler } = this.#ports;
+    const started = life.replica.store.startRangeStream(request, 1 + load.below(500));
+    if (!started.ok) {
+      finish(refusedText(started.reason));
+      return;
+    }
+    const limits = { recordsMax: 1 + load.below(5), bytesMax: 10_000 };
+    const kvs: string[] = [];
+    const slice = (): void => {
+      const progress = started.job.step(limits);
+      if (progress.kind === "chunk") {
+        kvs.push(...progress.chunk.kvs.map(textOfKeyValue));
+        const { end } = progress.chunk;
+        if (end !== undefined) {
+          finish(okText(end.revision, rangeText({ kvs, count: end.count, more: end.more })));
+          return;
+        }
+      }
+      scheduler.at(load.below(20), { life: life.number, kind: "slice", run: slice });
+    };
+    slice();
+  }
+
+  /** HashKV at some revision, while writes and compactions go on. */
+  #hash(life: Life): string {
+    const { load, oracle, promises, scheduler, follow } = this.#ports;
+    follow();
+    const revision = Math.max(1, oracle.model.revision - load.below(20));
+    const expected = oracle.hashKv(revision);
+    const started = life.replica.store.startHashKv(revision);
+    const finish = (hash: number | undefined): void => {
+      promises.equal("hashEqualsAReplay", hash, expected, () => `HashKV at revision ${revision}`);
+      this.#readDone(life, `hash ${hash}`);
+    };
+    if (!started.ok) finish(undefined);
+    // The hash that a compaction took along is its own, and gone with a restart.
+    else if ("job" in started) {
+      const { job } = started;
+      const slice = (): void => {
+        if (job.step({ recordsMax: 1 + load.below(20), bytesMax: 10_000 })) finish(job.result().hash);
+        else scheduler.at(load.below(20), { life: life.number, kind: "slice", run: slice });
+      };
+      slice();
+    }
+    return `hash ${revision}`;
   }
 
   #keepAlive(life: Life, id: LeaseId): string {
@@ -274,6 +337,21 @@ export class Clients {
   #knowledge(): Sent {
     return { index: this.#seenIndex, revision: this.#seenRevision };
   }
+}
+
+/** The service refuses the others. */
+function isStreamable(request: RangeRequest): boolean {
+  const { sortOrder, sortTarget, minModRevision, maxModRevision } = request;
+  const { minCreateRevision, maxCreateRevision } = request;
+  const numbers = [
+    sortOrder,
+    sortTarget,
+    minModRevision,
+    maxModRevision,
+    minCreateRevision,
+    maxCreateRevision,
+  ];
+  return numbers.every((value) => value === 0);
 }
 
 /** A request without what the member adds. */

@@ -5,11 +5,14 @@ import { ApiError } from "../../node/api/errors.ts";
 import { checkTxn } from "../../node/api/kv-checks.ts";
 import { emptyBytes, utf8 } from "../../node/lib/bytes.ts";
 import type { LeaseId } from "../../node/lib/ids.ts";
-import { leaseId, noLease } from "../../node/lib/ids.ts";
+import { leaseId, nodeId, noLease } from "../../node/lib/ids.ts";
 import type { Random } from "../../node/lib/random.ts";
 import type { WatchCreateRequest } from "../../node/mvcc/watch-stream.ts";
 import { codecs } from "../../node/wire/codecs.ts";
 import {
+  AlarmAction,
+  type AlarmRequest,
+  AlarmType,
   type Compare,
   CompareResult,
   CompareTarget,
@@ -114,6 +117,12 @@ export class Load {
   compactRevision(model: Model): number {
     const last = Math.max(model.compactRevision, 0);
     return this.chance(90) ? last + this.below(model.revision - last + 1) : this.#revision(model);
+  }
+
+  /** Raised rarely, and soon lowered again. */
+  alarm(): AlarmRequest {
+    const action = this.chance(8) ? AlarmAction.ACTIVATE : AlarmAction.DEACTIVATE;
+    return codecs.AlarmRequest.create({ action, memberID: nodeId(1), alarm: AlarmType.NOSPACE });
   }
 
   ttlSeconds(): number {

@@ -6,6 +6,9 @@ import { must } from "../../node/lib/assert.ts";
 import { textOf } from "../../node/lib/bytes.ts";
 import { goSorted } from "../../node/lib/go-sort.ts";
 import {
+  AlarmAction,
+  type AlarmRequest,
+  AlarmType,
   type Compare,
   CompareResult,
   CompareTarget,
@@ -44,6 +47,8 @@ export class Model {
   readonly changes = new Map<number, readonly Version[]>();
   /** Every revision that was compacted at. */
   readonly compactions = new Set<number>();
+  /** Members that have raised the alarm of a full store. */
+  readonly #full = new Set<bigint>();
   readonly #keys = new Map<string, Version[]>();
   #open: Version[] = [];
 
@@ -96,6 +101,8 @@ export class Model {
   }
 
   #run(request: InternalRaftRequest): string {
+    if (this.#full.size > 0 && addsData(request)) throw new Refused("noSpace");
+    if (request.alarm !== undefined) return this.#alarm(request.alarm);
     if (request.put !== undefined) {
       this.#checkPut(request.put, []);
       return this.#put(request.put);
@@ -107,6 +114,12 @@ export class Model {
     if (request.leaseCheckpoint !== undefined) return "leaseCheckpoint";
     if (request.compaction !== undefined) return this.#compact(request.compaction.revision);
     return "membership";
+  }
+
+  #alarm({ action, memberID, alarm }: AlarmRequest): string {
+    if (alarm === AlarmType.NOSPACE && action === AlarmAction.ACTIVATE) this.#full.add(memberID);
+    if (alarm === AlarmType.NOSPACE && action === AlarmAction.DEACTIVATE) this.#full.delete(memberID);
+    return "alarm";
   }
 
   #grant({ ID, TTL }: { readonly ID: bigint; readonly TTL: number }): string {
@@ -258,6 +271,17 @@ export class Model {
     const absent = { key: "", value: "", createRevision: 0, modRevision: 0, version: 0, lease: 0n };
     return compare.target !== CompareTarget.VALUE && fits(compare, absent);
   }
+}
+
+function addsData({ put, txn, leaseGrant }: InternalRaftRequest): boolean {
+  return put !== undefined || leaseGrant !== undefined || (txn !== undefined && hasPut(txn));
+}
+
+/** In either branch, taken or not. */
+function hasPut({ success, failure }: TxnRequest): boolean {
+  return [...success, ...failure].some(
+    ({ request: op }) => op?.case === "requestPut" || (op?.case === "requestTxn" && hasPut(op.value)),
+  );
 }
 
 function* opsTaken(request: TxnRequest, taken: ReadonlyMap<TxnRequest, boolean>): Generator<RequestOp> {

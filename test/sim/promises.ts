@@ -14,6 +14,7 @@ export const promiseNames = [
   "committedIsDurable",
   "storeIsNotAheadOfTheLog",
   "storeEqualsAReplay",
+  "hashEqualsAReplay",
   "bootSucceeds",
   "failureEndsTheMember",
   "nothingIsAcknowledgedAfterAFailure",

@@ -5,10 +5,13 @@
 import { assert } from "../../node/lib/assert.ts";
 import type { FatalError, FatalReason } from "../../node/lib/fatal.ts";
 import { FatalError as Fatal } from "../../node/lib/fatal.ts";
+import { nodeId } from "../../node/lib/ids.ts";
 import { SeededRandom } from "../../node/lib/random.ts";
 import { describe } from "../../node/mvcc/watch-testing.ts";
 import type { MemoryImage } from "../../node/storage/memory/engine.ts";
 import type { OpenedLog } from "../../node/storage/wal/open-log.ts";
+import { codecs } from "../../node/wire/codecs.ts";
+import { AlarmAction, AlarmType } from "../../node/wire/rpc.ts";
 import { Clients, putOperation } from "./clients.ts";
 import { type DiskCall, PowerCut, SimDisk } from "./disk.ts";
 import { LeaseLedger } from "./leases.ts";
@@ -642,6 +645,8 @@ class Simulation {
     this.#promises.hold("bootSucceeds", life.isReady, () => "the member does not get ready");
     // A slow step of the log that began before may still be under way.
     if (this.#settings.faults.has("slowLog")) this.#runUntil(() => false, slowLogMsMax);
+    const lowered = { action: AlarmAction.DEACTIVATE, memberID: nodeId(1), alarm: AlarmType.NOSPACE };
+    this.#clients.propose(life, { alarm: codecs.AlarmRequest.create(lowered) });
     let isWritten = false;
     this.#clients.propose(life, putOperation("k00", "settled"), () => {
       isWritten = true;
