@@ -3,6 +3,7 @@
 import { Applier } from "../apply/applier.ts";
 import { Lessor } from "../lease/lessor.ts";
 import type { Backend } from "../lib/backend.ts";
+import { utf8 } from "../lib/bytes.ts";
 import { Members } from "../membership/members.ts";
 import { Store } from "../mvcc/store.ts";
 import { WatchHub } from "../mvcc/watch-hub.ts";
@@ -25,6 +26,7 @@ export function createMachines(
   options: ReplicaOptions,
   onSyncWanted: () => void,
 ): Machines {
+  beginAuthRevision(backend);
   const members = new Members(backend);
   const lessor = new Lessor(backend, { minTtlSeconds: minLeaseTtlSeconds(options) });
   const store = new Store(backend, { leases: lessor });
@@ -45,4 +47,14 @@ export function createMachines(
     metrics: options.metrics,
   });
   return { members, lessor, store, hub, applier };
+}
+
+const authRevisionKey = utf8("authRevision");
+
+/** etcd's store counts changes of its users and roles from 1 on; it is part of the hash over everything. */
+function beginAuthRevision(backend: Backend): void {
+  if (backend.get("auth", authRevisionKey) !== undefined) return;
+  const first = new Uint8Array(8);
+  first[7] = 1;
+  backend.put("auth", authRevisionKey, first);
 }
