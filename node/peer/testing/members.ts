@@ -92,6 +92,10 @@ export class TestMember {
     this.port = await this.#server.listen({ host: "127.0.0.1", port: this.port });
   }
 
+  serve(socket: Socket): void {
+    this.#server.serve(socket);
+  }
+
   /** The sockets are gone, and nobody answers; the transport lives. */
   async closeServer(): Promise<void> {
     await this.#server.stop();
@@ -174,8 +178,14 @@ export interface RawRequest {
 }
 
 /** A request that says what it is told to. */
-export function ask(member: TestMember, path: string, options: RawRequest = {}): Promise<RawAnswer> {
-  const { method = "GET", headers = {}, body } = options;
+export function ask(
+  member: { readonly port: number },
+  path: string,
+  options: RawRequest = {},
+): Promise<RawAnswer> {
+  const { method = "GET", body } = options;
+  const length = body === undefined ? {} : { "Content-Length": String(Buffer.byteLength(body)) };
+  const headers = { ...length, ...options.headers };
   return new Promise((resolve, reject) => {
     const request = httpRequest(
       { host: "127.0.0.1", port: member.port, path, method, headers },
