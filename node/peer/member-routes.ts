@@ -16,6 +16,7 @@ import {
 import { clusterMismatchText, headerOf } from "./compatibility.ts";
 import { unwrap, wrap } from "./lease-messages.ts";
 import type { LeaseRefusal, MemberPort } from "./port.ts";
+import { refusalTexts } from "./refusals.ts";
 import type { PeerSettings } from "./settings.ts";
 
 export const promotePrefix = "/members/promote/";
@@ -33,26 +34,15 @@ export type MemberRoute = (
 ) => Promise<void> | void;
 
 const promoteRefusals: Readonly<Record<"notFound" | "notLearner" | "notReady", TextAnswer>> = {
-  notFound: { status: 404, text: "membership: ID not found" },
-  notLearner: { status: 412, text: "membership: can only promote a learner member" },
-  notReady: {
-    status: 412,
-    text: "etcdserver: can only promote a learner member which is in sync with leader",
-  },
+  notFound: { status: 404, text: refusalTexts.notFound },
+  notLearner: { status: 412, text: refusalTexts.notLearner },
+  notReady: { status: 412, text: refusalTexts.notReady },
 };
 
-const hashRefusals = {
-  compacted: "mvcc: required revision has been compacted",
-  futureRevision: "mvcc: required revision is a future revision",
-} as const;
-
 const leaseRefusals: Readonly<Record<LeaseRefusal, TextAnswer>> = {
-  notFound: { status: 404, text: "lease not found" },
-  applyTimeout: {
-    status: 408,
-    text: "waiting for node to catch up its applied index has timed out",
-  },
-  notPrimary: { status: 500, text: "not a primary lessor" },
+  notFound: { status: 404, text: refusalTexts.leaseNotFound },
+  applyTimeout: { status: 408, text: refusalTexts.applyTimeout },
+  notPrimary: { status: 500, text: refusalTexts.notPrimary },
 };
 
 export const memberRoutes: Readonly<Record<string, MemberRoute>> = {
@@ -114,7 +104,7 @@ async function serveHashKv(
   }
   const answer = await member.hashKv(revision);
   if (!answer.ok) {
-    answerError(response, { status: 400, text: hashRefusals[answer.reason] });
+    answerError(response, { status: 400, text: refusalTexts[answer.reason] });
     return;
   }
   nameCluster(settings, response);

@@ -29,7 +29,7 @@ export interface OutgoingSnapshot {
   readonly message: Message;
   /** The store as etcd's bbolt file. */
   readonly bytes: AsyncIterable<Uint8Array>;
-  /** Always called once, however it ended. */
+  /** Always called once, however it ended, and perhaps while the next bytes are awaited. */
   close(): void;
 }
 

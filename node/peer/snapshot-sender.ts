@@ -40,9 +40,11 @@ export function sendSnapshot(
       logger.info("sending database snapshot", fields);
       request = openRequest(settings, options.url);
       const answer = answerOf(request);
-      // Until it is awaited below, a refusal while the body is being written is nobody's unhandled rejection.
-      answer.catch(() => {});
-      await writeBody(request, snapshot, (bytes) => settings.metrics.sentBytes(hexId(options.peerId), bytes));
+      const written = writeBody(request, snapshot, (bytes) =>
+        settings.metrics.sentBytes(hexId(options.peerId), bytes),
+      );
+      // A peer that answers before it has everything refuses, and what is still written then fails.
+      await Promise.race([written, answer]);
       request.setTimeout(settings.limits.snapshotAnswerMs);
       const failure = refusalOfPost(await answer, () => raft.onRemoved());
       if (failure === undefined) logger.info("sent database snapshot", fields);

@@ -5,12 +5,13 @@ import { readFile } from "node:fs/promises";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { utf8 } from "../../../node/lib/bytes.ts";
-import { hexId, leaseId } from "../../../node/lib/ids.ts";
+import { hexId, leaseId, nodeId } from "../../../node/lib/ids.ts";
+import { PeerCalls } from "../../../node/peer/peer-calls.ts";
 import { codecs } from "../../../node/wire/codecs.ts";
 import { TestClient } from "../../conformance/client.ts";
 import { type Member, start } from "../../tools/member.ts";
 import { toolPath } from "../../tools/toolchain.ts";
-import { eventually, keyValue, put, succeed } from "../support/kv.ts";
+import { eventually, hashKv, keyValue, put, succeed } from "../support/kv.ts";
 import { freePort } from "../support/scratch.ts";
 import { type ClusterMember, memberId, PosingMember } from "./posing-member.ts";
 
@@ -113,10 +114,10 @@ test("a real etcd asks us about leases and takes our answers", { timeout: 90_000
   one.member.lease = { ttlSeconds: 42 };
 
   const keepAlive = client.keepAlive();
-  t.after(() => keepAlive.cancel());
   keepAlive.send({ ID: 7 });
   assert.ok(await keepAlive.until((received) => received.length === 1, 10_000));
   assert.equal(Number(keepAlive.received[0]?.["TTL"]), 42);
+  keepAlive.cancel();
 
   const found = await succeed(client, "LeaseTimeToLive", { ID: 7, keys: true });
   assert.equal(Number(found["grantedTTL"]), 42);
@@ -133,6 +134,39 @@ test("a real etcd asks us about leases and takes our answers", { timeout: 90_000
   const log = await readFile(etcd.logFile, "utf8");
   assert.doesNotMatch(log, /"level":"(panic|fatal|dpanic)"/);
   assert.match(log, /established TCP streaming connection with remote peer/);
+});
+
+test("a real etcd answers what we ask beside Raft", { timeout: 90_000 }, async (t) => {
+  const { etcd, client, ours } = await startCluster(t, 1);
+  const one = first(ours);
+  const etcdId = memberId(etcd.peerUrl);
+  one.handLeadTo(etcdId);
+  await eventually("etcd leads", async () => one.leader === etcdId);
+  const calls = new PeerCalls(one.transport.settings);
+  const url = new URL(etcd.peerUrl);
+
+  const revision = await put(client, "key", "value");
+  const hash = await calls.hashKv(url, revision);
+  assert.ok(hash.ok && hash.currentRevision === revision && hash.hashRevision === revision);
+  assert.equal(`${hash.hash} compacted ${hash.compactRevision}`, await hashKv(client, revision));
+  assert.deepEqual(await calls.hashKv(url, 99), { ok: false, reason: "futureRevision" });
+
+  const { clusterId, membersJson } = await calls.members(url);
+  assert.equal(clusterId, one.transport.settings.local.clusterId);
+  assert.match(membersJson, new RegExp(`"id":${one.id},"peerURLs":`));
+  assert.equal((await calls.versions(url)).server, "3.6.14");
+  assert.equal(await calls.isDowngradeEnabled(url), false);
+  assert.deepEqual(await calls.promote(url, one.id, undefined), { ok: false, reason: "notLearner" });
+  assert.deepEqual(await calls.promote(url, nodeId(1), undefined), { ok: false, reason: "notFound" });
+
+  await succeed(client, "LeaseGrant", { ID: 7, TTL: 60 });
+  await succeed(client, "Put", { key: "leased", value: "v", lease: 7 });
+  assert.deepEqual(await calls.renewLease(url, leaseId(7)), { ok: true, ttlSeconds: 60 });
+  const found = await calls.leaseTimeToLive(url, leaseId(7), true);
+  assert.ok(found.ok && found.grantedTtlSeconds === 60 && found.ttlSeconds >= 58);
+  assert.deepEqual(found.keys, [utf8("leased")]);
+  assert.deepEqual(await calls.renewLease(url, leaseId(8)), { ok: false, reason: "notFound" });
+  assert.deepEqual(await calls.leaseTimeToLive(url, leaseId(8), false), { ok: false, reason: "notFound" });
 });
 
 test("streams come back after etcd was killed, and a removed member is told", {
