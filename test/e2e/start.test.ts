@@ -21,7 +21,7 @@ import { freePort, scratchFolder } from "./support/scratch.ts";
 const manyKeys = isFull ? 1_000_000 : 100_000;
 const fewKeys = 1_000;
 const valueBytes = 100;
-const startsEach = isFull ? 9 : 5;
+const startsEach = isFull ? 9 : 3;
 const memoryDifferenceMax = 64 * mebibyte;
 /** Noise of a busy machine: a start takes about a second, most of it that of the runtime. */
 const startFactorMax = 1.3;

@@ -19,38 +19,54 @@ interface Cluster {
   readonly etcd: Member;
   readonly client: TestClient;
   readonly ours: readonly PosingMember[];
+  startLate(): Promise<readonly PosingMember[]>;
+}
+
+interface ClusterOptions {
+  readonly flags?: readonly string[];
+  /** Further members of ours that are in the cluster and are not started. */
+  readonly lateCount?: number;
 }
 
 /** One real etcd, and as many of ours beside it. */
-async function startCluster(t: TestContext, oursCount: number): Promise<Cluster> {
+async function startCluster(
+  t: TestContext,
+  oursCount: number,
+  { flags = [], lateCount = 0 }: ClusterOptions = {},
+): Promise<Cluster> {
   const ports = { client: await freePort(), peer: await freePort() };
   const etcdMember: ClusterMember = { name: "default", peerUrl: `http://127.0.0.1:${ports.peer}` };
   const posing: { readonly member: ClusterMember; readonly port: number }[] = [];
-  for (let i = 0; i < oursCount; i++) {
+  for (let i = 0; i < oursCount + lateCount; i++) {
     const port = await freePort();
     posing.push({ member: { name: `ours${i}`, peerUrl: `http://127.0.0.1:${port}` }, port });
   }
   const cluster = [etcdMember, ...posing.map(({ member }) => member)];
-  const ours: PosingMember[] = [];
-  for (const { member, port } of posing) {
+  const startOurs = async ({ member, port }: { readonly member: ClusterMember; readonly port: number }) => {
     const one = new PosingMember(member, cluster);
     t.after(() => one.stop());
     await one.start(
       port,
       cluster.filter((other) => other !== member),
     );
-    ours.push(one);
-  }
+    return one;
+  };
+  const ours: PosingMember[] = [];
+  for (const one of posing.slice(0, oursCount)) ours.push(await startOurs(one));
   const etcd = await start({
     kind: "etcd",
     ports,
     env: { ETCD_VERIFY: "all" },
-    flags: [...["--initial-cluster", cluster.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",")]],
+    flags: [
+      "--initial-cluster",
+      cluster.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(","),
+      ...flags,
+    ],
   });
   t.after(() => etcd.stop());
   const client = new TestClient(etcd.endpoint);
   t.after(() => client.close());
-  return { etcd, client, ours };
+  return { etcd, client, ours, startLate: () => Promise.all(posing.slice(oursCount).map(startOurs)) };
 }
 
 function first(ours: readonly PosingMember[]): PosingMember {
@@ -167,6 +183,32 @@ test("a real etcd answers what we ask beside Raft", { timeout: 90_000 }, async (
   assert.deepEqual(found.keys, [utf8("leased")]);
   assert.deepEqual(await calls.renewLease(url, leaseId(8)), { ok: false, reason: "notFound" });
   assert.deepEqual(await calls.leaseTimeToLive(url, leaseId(8), false), { ok: false, reason: "notFound" });
+});
+
+test("a real etcd sends its store to a member of ours that is too far behind", {
+  timeout: 90_000,
+}, async (t) => {
+  const flags = ["--snapshot-count=20", "--snapshot-catchup-entries=5"];
+  const { etcd, client, ours, startLate } = await startCluster(t, 1, { flags, lateCount: 1 });
+  const one = first(ours);
+  const etcdId = memberId(etcd.peerUrl);
+  one.handLeadTo(etcdId);
+  await eventually("etcd leads", async () => one.leader === etcdId);
+  for (let i = 0; i < 60; i++) await put(client, `key-${i}`, "value");
+
+  const late = first(await startLate());
+  await eventually("the snapshot is installed", async () => late.snapshots.length > 0, 20_000);
+  const [store] = late.stores;
+  assert.ok(store !== undefined && store.length >= 16 * 1024 && store.length % 4096 === 0);
+  // A bbolt file: its magic number stands behind the head of the first page.
+  assert.equal(new DataView(store.buffer).getUint32(16, true), 0xed0cdaed);
+  const [snapshot] = late.snapshots;
+  assert.ok(snapshot !== undefined && snapshot.metadata.index > 20);
+  assert.deepEqual([...snapshot.metadata.confState.voters].length, 3);
+  assert.notEqual(snapshot.data.length, 0);
+  await put(client, "after", "value");
+  await eventually("it follows on", async () => late.valuesOf("after").length === 1);
+  assert.equal(late.valuesOf("key-0").length, 0);
 });
 
 test("streams come back after etcd was killed, and a removed member is told", {

@@ -1,7 +1,7 @@
 // A member made of the peer adapter and Raft over memory alone. It votes, leads and replicates, and keeps no store:
 // enough for a real etcd to take it for one of its own.
 import { createHash } from "node:crypto";
-import { utf8 } from "../../../node/lib/bytes.ts";
+import { concatBytes, utf8 } from "../../../node/lib/bytes.ts";
 import { type NodeId, noNode } from "../../../node/lib/ids.ts";
 import { silentLogger } from "../../../node/lib/log.ts";
 import { SeededRandom } from "../../../node/lib/random.ts";
@@ -9,6 +9,7 @@ import { bootstrapClusterId, bootstrapMemberId } from "../../../node/membership/
 import { encodeMember, type Member } from "../../../node/membership/member.ts";
 import { realClock } from "../../../node/observe/real-clock.ts";
 import {
+  type IncomingSnapshot,
   type LeaseRefusal,
   type MemberPort,
   type PeerMetrics,
@@ -21,7 +22,7 @@ import { noLimit } from "../../../node/raft/entry-size.ts";
 import { MemoryStorage } from "../../../node/raft/memory-storage.ts";
 import { RawNode } from "../../../node/raft/raw-node.ts";
 import { codecs } from "../../../node/wire/codecs.ts";
-import type { Entry, Message, MessageType } from "../../../node/wire/raft.ts";
+import type { Entry, Message, MessageType, Snapshot } from "../../../node/wire/raft.ts";
 import type { InternalRaftRequest } from "../../../node/wire/rpc.ts";
 
 export const token = "etcd-cluster";
@@ -95,6 +96,9 @@ export class PosingMember {
   readonly applied: Uint8Array[] = [];
   readonly receivedTypes = new Set<MessageType>();
   readonly roundTrips: number[] = [];
+  /** Stores that were received whole. */
+  readonly stores: Uint8Array[] = [];
+  readonly snapshots: Snapshot[] = [];
   wasRemoved = false;
   readonly #server: PeerServer;
   readonly #storage = new MemoryStorage();
@@ -129,7 +133,7 @@ export class PosingMember {
           this.wasRemoved = true;
         },
       },
-      snapshots: undefined,
+      snapshots: { begin: () => this.#beginStore(), open: () => Promise.reject(new Error("no store")) },
       clock: realClock,
       logger: silentLogger,
       metrics,
@@ -226,12 +230,25 @@ export class PosingMember {
     while (this.#node.hasReady()) {
       const ready = this.#node.ready();
       if (ready.hardState !== undefined) this.#storage.setHardState(ready.hardState);
+      if (ready.snapshot !== undefined) {
+        this.#storage.applySnapshot(ready.snapshot);
+        this.snapshots.push(ready.snapshot);
+      }
       this.#storage.append(ready.entries);
       this.transport.send(ready.messages);
       this.transport.send(ready.messagesAfterAppend);
       for (const entry of ready.committedEntries) this.#apply(entry);
       this.#node.advance();
     }
+  }
+
+  async #beginStore(): Promise<IncomingSnapshot> {
+    const chunks: Uint8Array[] = [];
+    return {
+      write: async (bytes) => void chunks.push(bytes),
+      finish: async () => void this.stores.push(concatBytes(chunks)),
+      abort() {},
+    };
   }
 
   #apply(entry: Entry): void {
