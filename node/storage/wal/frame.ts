@@ -9,10 +9,8 @@
 // offset as data, which etcd ignores. A mark is written only when everything before it is durable, so a mark
 // found behind a damaged place proves that the place had been durable (torn.ts).
 
-import { emptyBytes } from "../../lib/bytes.ts";
 import { updateCrc32c } from "../../lib/crc32c.ts";
 import { numberSize, writeNumber } from "../../wire/int64.ts";
-import type { WalRecord } from "../../wire/raft-codec.ts";
 
 /** `type` of a record. */
 export const recordTypes = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5 } as const;
@@ -71,46 +69,54 @@ export function markData(sequence: number, offset: number): Uint8Array {
   return data;
 }
 
-export type FrameReading =
-  | { readonly kind: "frame"; readonly record: WalRecord; readonly end: number }
-  /** A length field of zero, or the end of the file. */
-  | { readonly kind: "end" }
-  /** Bytes that are no frame. The crc is the caller's to check. */
-  | { readonly kind: "damaged"; readonly what: string };
+/** A frame that was read: where its record's data lie. One object serves for a whole log. */
+export class Frame {
+  type = 0;
+  /** The record's; the reader of the chain checks it. */
+  crc = 0;
+  dataStart = 0;
+  dataEnd = 0;
+  /** Where the next frame starts. */
+  end = 0;
+}
 
-/** Reads the frame at `offset`. Nothing is allocated by what the bytes claim. The record's data is a view. */
-export function readFrame(bytes: Uint8Array, offset: number): FrameReading {
-  if (offset === bytes.length) return { kind: "end" };
-  if (offset + lengthBytes > bytes.length) return { kind: "damaged", what: "a length field cut short" };
-  const low = uint32(bytes, offset);
-  if (low === 0 && uint32(bytes, offset + 4) === 0) return { kind: "end" };
+/**
+ * Reads the frame at `offset` into `frame`. Answers "frame", "end" for a length field of zero or the end of the
+ * file, or what is wrong. Nothing is allocated by what the bytes claim. Hot.
+ */
+export function readFrame(bytes: Uint8Array, offset: number, frame: Frame): string {
+  if (offset === bytes.length) return "end";
+  if (offset + lengthBytes > bytes.length) return "a length field cut short";
+  const length = uint32(bytes, offset);
+  if (length === 0 && uint32(bytes, offset + 4) === 0) return "end";
   const end = frameEnd(bytes, offset);
-  if (end === undefined) return { kind: "damaged", what: "a wrong length" };
+  if (end === undefined) return "a wrong length";
   const start = offset + lengthBytes;
-  for (let i = start + low; i < end; i++) {
-    if (bytes[i] !== 0) return { kind: "damaged", what: "padding that is not zero" };
-  }
-  const record = readRecord(bytes, start, start + low);
-  if (record === undefined) return { kind: "damaged", what: "a record that cannot be decoded" };
-  return { kind: "frame", record, end };
+  for (let i = start + length; i < end; i++) if (bytes[i] !== 0) return "padding that is not zero";
+  if (!readRecord(bytes, start, start + length, frame)) return "a record that cannot be decoded";
+  frame.end = end;
+  return "frame";
 }
 
 /**
  * Reads a record in the one form in which it is written. The bytes before the data are outside the checksum,
- * so any other form is taken for damage. Hot.
+ * so any other form is taken for damage.
  */
-function readRecord(bytes: Uint8Array, start: number, end: number): WalRecord | undefined {
+function readRecord(bytes: Uint8Array, start: number, end: number, frame: Frame): boolean {
   const type = bytes[start + 1] as number;
-  if (bytes[start] !== 0x08 || type >= 0x80 || bytes[start + 2] !== 0x10) return undefined;
+  if (bytes[start] !== 0x08 || type >= 0x80 || bytes[start + 2] !== 0x10) return false;
   const crc = canonicalVarint(bytes, start + 3);
-  if (crc < 0) return undefined;
+  if (crc < 0) return false;
   const headEnd = start + 3 + numberSize(crc);
-  if (headEnd === end) return { type, crc, data: emptyBytes };
+  frame.type = type;
+  frame.crc = crc;
+  frame.dataStart = end;
+  frame.dataEnd = end;
+  if (headEnd === end) return true;
   const dataBytes = canonicalVarint(bytes, headEnd + 1);
-  if (bytes[headEnd] !== 0x1a || dataBytes <= 0) return undefined;
-  const dataStart = headEnd + 1 + numberSize(dataBytes);
-  if (dataStart + dataBytes !== end) return undefined;
-  return { type, crc, data: bytes.subarray(dataStart, end) };
+  if (bytes[headEnd] !== 0x1a || dataBytes <= 0) return false;
+  frame.dataStart = headEnd + 1 + numberSize(dataBytes);
+  return frame.dataStart + dataBytes === end;
 }
 
 /** A varint of up to 32 bits in its shortest form, -1 for anything else. */
@@ -143,14 +149,15 @@ function uint32(bytes: Uint8Array, offset: number): number {
 }
 
 /** The running crc after a record; undefined when the record's own crc contradicts it. Hot. */
-export function checkedCrc(crc: number, record: WalRecord): number | undefined {
-  const expected = record.type === recordTypes.crc ? crc : updateCrc32c(crc, record.data);
-  return record.crc === expected ? expected : undefined;
+export function checkedCrc(crc: number, bytes: Uint8Array, frame: Frame): number | undefined {
+  const { type, dataStart, dataEnd } = frame;
+  const expected = type === recordTypes.crc ? crc : updateCrc32c(crc, bytes, dataStart, dataEnd);
+  return frame.crc === expected ? expected : undefined;
 }
 
 /** Whether the record, read at `offset` of a segment, is a sync mark of that place. */
-export function isMark(record: WalRecord, sequence: number, offset: number): boolean {
-  if (record.type !== recordTypes.crc || record.data.length !== markDataBytes) return false;
-  const view = new DataView(record.data.buffer, record.data.byteOffset, markDataBytes);
+export function isMark(bytes: Uint8Array, frame: Frame, sequence: number, offset: number): boolean {
+  if (frame.type !== recordTypes.crc || frame.dataEnd - frame.dataStart !== markDataBytes) return false;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + frame.dataStart, markDataBytes);
   return view.getBigUint64(0, true) === BigInt(sequence) && view.getBigUint64(8, true) === BigInt(offset);
 }

@@ -5,7 +5,6 @@ import { assert } from "../../lib/assert.ts";
 import { emptyBytes } from "../../lib/bytes.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import type { LogContents, LogSnapshot } from "../../replica/log-store.ts";
-import type { Entry } from "../../wire/raft.ts";
 import { type Disk, fatalOfDisk, makeDirectory } from "../disk.ts";
 import {
   purgeSnapFiles,
@@ -33,9 +32,6 @@ export interface OpenedLog {
   /** What was cut off behind the last durable record, for the log line; undefined when nothing was. */
   readonly repaired: { readonly file: string; readonly offset: number; readonly what: string } | undefined;
 }
-
-/** Small enough that the blocks go one by one as the log in memory is compacted. */
-const copyBlockBytes = 1 << 18;
 
 export const noSnapshot: LogSnapshot = {
   index: 0,
@@ -97,25 +93,8 @@ export function contentsOf(disk: Disk, memberDir: string, reading: WalReading): 
     nodeId: metadata.nodeId,
     hardState,
     snapshot,
-    entries: copiedEntries(reading.entries.slice(Math.max(0, snapshot.index + 1 - reading.firstIndex))),
+    entries: reading.entriesFrom(snapshot.index + 1),
   };
-}
-
-/** Entries whose data are views of blocks of their own, so that they do not hold whole segments in memory. */
-function copiedEntries(entries: readonly Entry[]): Entry[] {
-  let block = emptyBytes;
-  let used = 0;
-  return entries.map((entry) => {
-    const { data } = entry;
-    if (used + data.length > block.length) {
-      block = new Uint8Array(Math.max(copyBlockBytes, data.length));
-      used = 0;
-    }
-    const copy = block.subarray(used, used + data.length);
-    copy.set(data);
-    used += data.length;
-    return { ...entry, data: copy };
-  });
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Entry, HardState } from "../../wire/raft.ts";
 import type { WalSnapshot } from "../../wire/raft-codec.ts";
 import { type Disk, fatalOfDisk, readWhole } from "../disk.ts";
 import { LogFold } from "./fold.ts";
-import { checkedCrc, isMark, readFrame, recordTypes } from "./frame.ts";
+import { checkedCrc, Frame, isMark, readFrame, recordTypes } from "./frame.ts";
 import { listSegments, type Segment, segmentName } from "./segments.ts";
 import { isTorn, lastNonZero } from "./torn.ts";
 
@@ -27,8 +27,8 @@ export interface WalReading {
   readonly hardState: HardState;
   /** In the order written; the ones above the committed index do not count. */
   readonly snapshots: readonly WalSnapshot[];
-  /** Consecutive, from `firstIndex` on. Their data are views of whole segments. */
-  readonly entries: readonly Entry[];
+  /** The entries from `index` on, which is at least `firstIndex`, to the last. Their data are copies. */
+  entriesFrom(index: number): Entry[];
   readonly firstIndex: number;
   readonly lastIndex: number;
   /** The end of the last valid record of the last segment. */
@@ -92,8 +92,8 @@ export function readWal(disk: Disk, directory: string): WalReading {
     segments,
     hardState: fold.hardState,
     snapshots: fold.snapshots,
-    entries: fold.entries,
-    firstIndex: fold.base.index + 1,
+    entriesFrom: (index) => fold.entriesFrom(index),
+    firstIndex: fold.baseIndex + 1,
     lastIndex: fold.lastIndex,
     end: must(end, "a log has a segment"),
   };
@@ -122,38 +122,34 @@ interface SegmentStop {
 
 function readRecords(bytes: Uint8Array, start: SegmentStart): SegmentStop {
   const { file, sequence, fold } = start;
+  const frame = new Frame();
   let offset = 0;
   let crc = start.crc ?? 0;
   let frames = 0;
   let markOffset: number | undefined;
+  const stop = (what: string | undefined): SegmentStop => ({ offset, crc, frames, markOffset, what });
   for (;;) {
-    const frame = readFrame(bytes, offset);
-    if (frame.kind !== "frame") {
-      const what = frame.kind === "end" ? undefined : frame.what;
-      return { offset, crc, frames, markOffset, what };
+    const outcome = readFrame(bytes, offset, frame);
+    if (outcome !== "frame") return stop(outcome === "end" ? undefined : outcome);
+    const { type } = frame;
+    if ((frames === 0 && type !== recordTypes.crc) || (frames === 1 && type !== recordTypes.metadata)) {
+      throw damage(file, offset, `a segment head with a type ${type} record`);
     }
-    const { record } = frame;
-    const expectedType = frames === 0 ? recordTypes.crc : frames === 1 ? recordTypes.metadata : record.type;
-    if (record.type !== expectedType)
-      throw damage(file, offset, `a segment head with a type ${record.type} record`);
     // The oldest segment says where the chain starts: the ones before it were released.
     const isSeed = frames === 0 && start.crc === undefined;
-    const next = isSeed ? record.crc : checkedCrc(crc, record);
-    if (next === undefined)
-      return { offset, crc, frames, markOffset, what: "a record with a wrong checksum" };
-    const hasMark = isMark(record, sequence, offset);
-    if (record.type === recordTypes.crc && record.data.length > 0 && !hasMark) {
-      return { offset, crc, frames, markOffset, what: "a sync mark of another place" };
+    const next = isSeed ? frame.crc : checkedCrc(crc, bytes, frame);
+    if (next === undefined) return stop("a record with a wrong checksum");
+    if (type === recordTypes.crc && frame.dataEnd > frame.dataStart) {
+      if (!isMark(bytes, frame, sequence, offset)) return stop("a sync mark of another place");
+      markOffset = offset;
     }
     try {
-      const wrong = fold.add(record);
+      const wrong = fold.add(bytes, frame);
       if (wrong !== undefined) throw damage(file, offset, wrong);
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      const what = `a record that is none of type ${record.type}: ${error.message}`;
-      return { offset, crc, frames, markOffset, what };
+      return stop(`a record that is none of type ${type}: ${error.message}`);
     }
-    if (hasMark) markOffset = offset;
     crc = next;
     offset = frame.end;
     frames++;
@@ -162,10 +158,11 @@ function readRecords(bytes: Uint8Array, start: SegmentStart): SegmentStop {
 
 /** Whether a segment is sound by itself and continues another chain: the segment before lost its end. */
 function goesOnFromElsewhere(bytes: Uint8Array, crc: number): boolean {
-  const seed = readFrame(bytes, 0);
-  if (seed.kind !== "frame" || seed.record.type !== recordTypes.crc || seed.record.crc === crc) return false;
-  const next = readFrame(bytes, seed.end);
-  return next.kind === "frame" && checkedCrc(seed.record.crc, next.record) !== undefined;
+  const seed = new Frame();
+  if (readFrame(bytes, 0, seed) !== "frame" || seed.type !== recordTypes.crc || seed.crc === crc)
+    return false;
+  const next = new Frame();
+  return readFrame(bytes, seed.end, next) === "frame" && checkedCrc(seed.crc, bytes, next) !== undefined;
 }
 
 function readSegment(disk: Disk, file: string): Uint8Array {

@@ -16,8 +16,8 @@
 // The last synced batch of a log that was never written to again cannot be told from an unsynced one, by any
 // reader. An acknowledged entry is beyond that doubt once the HardState that commits it has been written.
 
-import { raftCodecs, type WalRecord } from "../../wire/raft-codec.ts";
-import { frameAlignment, frameEnd, isMark, readFrame, recordTypes } from "./frame.ts";
+import { raftCodecs } from "../../wire/raft-codec.ts";
+import { Frame, frameAlignment, frameEnd, isMark, readFrame, recordTypes } from "./frame.ts";
 
 const sectorBytes = 512;
 
@@ -31,11 +31,11 @@ export interface BadPlace {
 
 export function isTorn(bytes: Uint8Array, place: BadPlace): boolean {
   const contentEnd = lastNonZero(bytes, place.offset);
+  const frame = new Frame();
   let hasReadableFrame = false;
   for (let at = place.offset + frameAlignment; at < contentEnd; at += frameAlignment) {
-    const record = plausibleRecord(bytes, at);
-    if (record === undefined) continue;
-    if (isMark(record, place.sequence, at)) return false;
+    if (!isPlausible(bytes, at, frame)) continue;
+    if (isMark(bytes, frame, place.sequence, at)) return false;
     hasReadableFrame = true;
   }
   if (place.hasMarks && lostSector(bytes, place.offset)) return true;
@@ -64,8 +64,7 @@ export function lastNonZero(bytes: Uint8Array, start: number): number {
 
 /** Whether the frame at `offset` has a piece within one sector that is all zeros, as a lost write leaves it. */
 function lostSector(bytes: Uint8Array, offset: number): boolean {
-  const frame = readFrame(bytes, offset);
-  if (frame.kind === "end") return true;
+  if (readFrame(bytes, offset, new Frame()) === "end") return true;
   const end = frameEnd(bytes, offset);
   // A length field lies within one sector: it arrives whole or reads as zero, so a wrong one was not torn.
   if (end === undefined) return false;
@@ -77,19 +76,13 @@ function lostSector(bytes: Uint8Array, offset: number): boolean {
   return false;
 }
 
-/** A record of a known type whose data is what its type says. */
-function plausibleRecord(bytes: Uint8Array, offset: number): WalRecord | undefined {
+/** Whether a record of a known type is there, whose data is what its type says. */
+function isPlausible(bytes: Uint8Array, offset: number, frame: Frame): boolean {
   // Every record starts with its type; looking at two bytes first keeps the search cheap.
   const type = bytes[offset + 9] as number;
-  if (bytes[offset + 8] !== 0x08 || type < recordTypes.metadata || type > recordTypes.snapshot) {
-    return undefined;
-  }
-  const frame = readFrame(bytes, offset);
-  if (frame.kind !== "frame") return undefined;
-  return isReadable(frame.record) ? frame.record : undefined;
-}
-
-function isReadable({ type, data }: WalRecord): boolean {
+  if (bytes[offset + 8] !== 0x08 || type < recordTypes.metadata || type > recordTypes.snapshot) return false;
+  if (readFrame(bytes, offset, frame) !== "frame") return false;
+  const data = bytes.subarray(frame.dataStart, frame.dataEnd);
   try {
     if (type === recordTypes.entry) return raftCodecs.Entry.decode(data).index > 0;
     if (type === recordTypes.state) return raftCodecs.HardState.decode(data).term > 0;
