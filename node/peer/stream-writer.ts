@@ -37,8 +37,8 @@ export class StreamWriter {
   readonly #options: StreamWriterOptions;
   #connection: Connection | undefined;
   #queue: Message[] = [];
-  /** Messages at the front of the queue that have left. */
-  #sentCount = 0;
+  /** Encoded bytes of each message that waits. */
+  #sizes: number[] = [];
   #queueBytes = 0;
   #isFlushDue = false;
 
@@ -74,10 +74,10 @@ export class StreamWriter {
     const { limits } = this.#options.settings;
     const bytes = raftCodecs.Message.size(message);
     const isFull =
-      this.#queue.length - this.#sentCount >= limits.queueMessagesMax ||
-      this.#queueBytes + bytes > limits.queueBytesMax;
+      this.#queue.length >= limits.queueMessagesMax || this.#queueBytes + bytes > limits.queueBytesMax;
     if (this.#connection === undefined || isFull) return false;
     this.#queue.push(message);
+    this.#sizes.push(bytes);
     this.#queueBytes += bytes;
     if (!this.#isFlushDue) {
       this.#isFlushDue = true;
@@ -101,33 +101,24 @@ export class StreamWriter {
   #flush(): void {
     const connection = this.#connection;
     if (connection === undefined) return;
-    while (this.#sentCount < this.#queue.length && connection.response.writableLength < writeBytesMax) {
+    while (this.#queue.length > 0 && connection.response.writableLength < writeBytesMax) {
       this.#write(connection, this.#nextBatch(connection.encoder));
     }
-    if (this.#sentCount < this.#queue.length) return;
-    this.#queue = [];
-    this.#sentCount = 0;
-    this.#queueBytes = 0;
   }
 
   #nextBatch(encoder: FrameEncoder): Uint8Array {
     const queue = this.#queue;
-    const start = this.#sentCount;
-    let end = start;
+    let count = 0;
     let bytes = 0;
-    while (end < queue.length && bytes < writeBytesMax) {
-      const message = queue[end++] as Message;
-      bytes += encoder.size(message);
-      this.#queueBytes -= raftCodecs.Message.size(message);
+    while (count < queue.length && bytes < writeBytesMax) {
+      this.#queueBytes -= this.#sizes[count] as number;
+      bytes += encoder.size(queue[count++] as Message);
     }
     const batch = new Uint8Array(bytes);
     let at = 0;
-    for (let i = start; i < end; i++) at = encoder.writeTo(batch, at, queue[i] as Message);
-    this.#sentCount = end;
-    if (end > this.#options.settings.limits.queueMessagesMax) {
-      this.#queue = queue.slice(end);
-      this.#sentCount = 0;
-    }
+    for (let i = 0; i < count; i++) at = encoder.writeTo(batch, at, queue[i] as Message);
+    this.#queue = queue.slice(count);
+    this.#sizes = this.#sizes.slice(count);
     return batch;
   }
 
@@ -177,9 +168,9 @@ export class StreamWriter {
   #forget(connection: Connection): void {
     connection.heartbeat.cancel();
     this.#connection = undefined;
-    const hasLost = this.#queue.length > this.#sentCount || connection.unwrittenCount > 0;
+    const hasLost = this.#queue.length > 0 || connection.unwrittenCount > 0;
     this.#queue = [];
-    this.#sentCount = 0;
+    this.#sizes = [];
     this.#queueBytes = 0;
     if (hasLost) this.#options.onLost();
   }
