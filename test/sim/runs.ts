@@ -1,9 +1,10 @@
 // Many seeds together: what fired, what was asked, and how a seed that failed is repeated.
 
 import type { Mutant } from "./mutants.ts";
+import { placeNames } from "./places.ts";
 import { promiseNames } from "./promises.ts";
 import { type FaultName, faultNames } from "./settings.ts";
-import { placeNames, type RunResult, runSeed } from "./simulation.ts";
+import { type RunResult, runSeed } from "./simulation.ts";
 
 export const eventsDefault = 2_000;
 export const seedsDefault = 200;

@@ -3,7 +3,7 @@
 // faults end, and the member has to make progress and to be whole. Everything that happens follows from the seed.
 
 import { assert } from "../../node/lib/assert.ts";
-import type { FatalError, FatalReason } from "../../node/lib/fatal.ts";
+import type { FatalError } from "../../node/lib/fatal.ts";
 import { FatalError as Fatal } from "../../node/lib/fatal.ts";
 import { nodeId } from "../../node/lib/ids.ts";
 import { SeededRandom } from "../../node/lib/random.ts";
@@ -14,14 +14,16 @@ import { codecs } from "../../node/wire/codecs.ts";
 import { AlarmAction, AlarmType } from "../../node/wire/rpc.ts";
 import { Clients, putOperation } from "./clients.ts";
 import { type DiskCall, PowerCut, SimDisk } from "./disk.ts";
+import { Faults, slowLogMsMax } from "./faults.ts";
 import { LeaseLedger } from "./leases.ts";
 import { Life, openFiles, ttlSecondsMin } from "./life.ts";
 import { Load } from "./load.ts";
 import type { Mutant } from "./mutants.ts";
 import { Oracle, type Step } from "./oracle.ts";
+import { type PlaceName, placeNames } from "./places.ts";
 import { type PromiseName, Promises } from "./promises.ts";
 import { Scheduler } from "./scheduler.ts";
-import { drawSettings, type FaultName, faultNames, type Settings, settingsText } from "./settings.ts";
+import { drawSettings, type FaultName, type Settings, settingsText } from "./settings.ts";
 import { keyText, textOfKeyValue } from "./text.ts";
 import { Trace } from "./trace.ts";
 import { WatchClient } from "./watchers.ts";
@@ -45,37 +47,9 @@ export interface RunResult {
   readonly reached: ReadonlyMap<PlaceName, number>;
 }
 
-/** What a run should come by, and how often it did. */
-export const placeNames = [
-  "writes acknowledged",
-  "writes refused",
-  "writes of unknown outcome",
-  "reads",
-  "crashes",
-  "lives with a log to replay",
-  "torn tails repaired",
-  "segments begun",
-  "segments released",
-  "snapshots saved",
-  "leases expired",
-  "lease checkpoints",
-  "compactions",
-  "watches resumed",
-  "watches caught up",
-] as const;
-
-export type PlaceName = (typeof placeNames)[number];
-
-/** Ends of a life, in the order in which chance looks for one that is switched on. */
-const crashKinds = ["kill", "powerCut", "powerCutInCall"] as const;
-const otherEnds = ["stop", "diskError", "diskFull", "storeError"] as const;
-type EndKind = (typeof crashKinds)[number] | (typeof otherEnds)[number];
-
 /** Virtual time for everything to settle once the faults have ended: the longest lease and what may delay it. */
 const settleMs = 16_000;
 const progressMsMax = 5_000;
-/** Above the time that a request waits, so that some of them time out. */
-const slowLogMsMax = 9_000;
 const longPauseMs = 310_000;
 const world = 0;
 
@@ -91,7 +65,6 @@ class Simulation {
   readonly #scheduler = new Scheduler();
   readonly #trace: Trace;
   readonly #promises = new Promises();
-  readonly #fired = new Map<FaultName, number>(faultNames.map((name) => [name, 0]));
   readonly #reached = new Map<PlaceName, number>(placeNames.map((name) => [name, 0]));
   readonly #oracle = new Oracle(this.#promises, ttlSecondsMin);
   readonly #ledger = new LeaseLedger(this.#promises);
@@ -107,18 +80,12 @@ class Simulation {
   #life: Life | undefined;
   #lives = 0;
   #crashes = 0;
-  #failuresSeen = 0;
-  /** The failure that was planted and has not ended the life yet. */
-  #armed: FatalReason | undefined;
-  #isStoreErrorArmed = false;
   /** A planted fault waits for its call, and the life ends with it or without. */
   #isEndDue = false;
-  #areFaultsOn = true;
   /** Applied for the first time by any life up to here. */
   #appliedOnce = 0;
   readonly #requestIds = new Set<bigint>();
-  /** Where lives end, by event number, the next one last. */
-  readonly #plan: { readonly at: number; readonly kinds: readonly EndKind[] }[];
+  readonly #faults: Faults;
 
   constructor({ seed, events, switched = new Set(), mutant, print }: RunOptions) {
     this.#seed = seed;
@@ -136,6 +103,13 @@ class Simulation {
       if (kind === "unlink" && path.endsWith(".wal")) this.#reach("segments released");
     };
     this.#disk = mutant?.makeDisk?.(observe) ?? new SimDisk(observe);
+    this.#faults = new Faults({
+      settings: this.#settings,
+      disk: this.#disk,
+      trace: this.#trace,
+      random: this.#faultRandom,
+      timeRandom: this.#timeRandom,
+    });
     this.#clients = new Clients({
       load: this.#load,
       scheduler: this.#scheduler,
@@ -147,7 +121,6 @@ class Simulation {
       reach: (place) => this.#reach(place),
     });
     this.#watchers = Array.from({ length: this.#settings.clients }, (_, i) => this.#newWatcher(i));
-    this.#plan = this.#drawPlan();
   }
 
   run(): RunResult {
@@ -156,8 +129,8 @@ class Simulation {
     this.#trace.note("settings", settingsText(this.#settings));
     this.#boot();
     for (let i = 0; i < this.#settings.clients; i++) this.#clientLater();
-    if (this.#isOn("pause")) this.#pauseLater();
-    while (this.#trace.steps < events || this.#plan.length > 0 || this.#isEnding()) {
+    if (this.#faults.isOn("pause")) this.#pauseLater();
+    while (this.#trace.steps < events || this.#faults.hasPlan || this.#isEnding()) {
       assert(this.#trace.steps < events * 10, "a run ends", { seed: this.#seed });
       this.#endIfPlanned();
       this.#step();
@@ -168,7 +141,7 @@ class Simulation {
       events: this.#trace.steps,
       crashes: this.#crashes,
       trace: this.#trace.digest(),
-      fired: this.#fired,
+      fired: this.#faults.fired,
       asked: this.#promises.asked,
       reached: this.#reached,
     };
@@ -189,7 +162,7 @@ class Simulation {
       event.run();
     } catch (error) {
       if (!(error instanceof PowerCut)) throw error;
-      this.#fire("powerCutInCall");
+      this.#faults.fire("powerCutInCall");
       this.#endLife("power");
       return;
     }
@@ -213,8 +186,7 @@ class Simulation {
         () => `committed ${committedIndex}, synced ${life.syncedIndex}`,
       );
     }
-    if (this.#disk.failures > this.#failuresSeen) {
-      this.#failuresSeen = this.#disk.failures;
+    if (this.#faults.takeDiskFailure()) {
       this.#promises.hold(
         "failureEndsTheMember",
         life.hasFailed,
@@ -321,38 +293,24 @@ class Simulation {
 
   /** Undefined when a fault prevented it. */
   #open(): OpenedLog | undefined {
-    const cuts = this.#isOn("powerCutAtBoot") && this.#faultRandom.below(3) === 0;
-    if (cuts) this.#disk.cutPowerAfter(this.#faultRandom.below(12));
-    const reason = this.#armAtBoot();
+    this.#faults.armAtBoot();
     try {
-      const opened = openFiles(this.#disk, this.#settings);
-      this.#disk.cutPowerAfter(Number.POSITIVE_INFINITY);
-      this.#disk.failAfter(Number.POSITIVE_INFINITY, "EIO");
-      return opened;
+      return openFiles(this.#disk, this.#settings);
     } catch (error) {
       if (error instanceof PowerCut) {
-        this.#fire("powerCutAtBoot");
-        this.#cutPower();
+        this.#faults.fire("powerCutAtBoot");
+        this.#faults.cutPower();
         return undefined;
       }
       if (!(error instanceof Fatal)) throw error;
-      const isPlanted = this.#disk.failures > this.#failuresSeen;
-      this.#failuresSeen = this.#disk.failures;
+      const isPlanted = this.#faults.takeDiskFailure();
       this.#promises.hold("bootSucceeds", isPlanted, () => `${error.reason}: ${error.message}`);
-      this.#promises.equal("failureEndsTheMember", error.reason, reason, () => error.message);
+      this.#promises.equal("failureEndsTheMember", error.reason, this.#faults.reason, () => error.message);
       this.#disk.kill();
       return undefined;
+    } finally {
+      this.#faults.disarm();
     }
-  }
-
-  /** Now and then a call of the disk fails while the log is opened. */
-  #armAtBoot(): FatalReason | undefined {
-    if (this.#faultRandom.below(6) > 0) return undefined;
-    const calls = this.#faultRandom.below(8);
-    if (this.#isOn("diskError")) this.#disk.failAfter(calls, "EIO");
-    else if (this.#isOn("diskFull")) this.#disk.failAfter(calls, "ENOSPC");
-    else return undefined;
-    return this.#isOn("diskError") ? "IO_ERROR" : "DISK_FULL";
   }
 
   #newLife(number: number, opened: OpenedLog): Life {
@@ -363,9 +321,9 @@ class Simulation {
         disk: this.#disk,
         mutant: this.#mutant,
         random: this.#lifeRandom,
-        logStepMs: () => this.#logStepMs(),
-        flushMs: () => this.#flushMs(),
-        takeStoreError: () => this.#takeStoreError(),
+        logStepMs: () => this.#faults.logStepMs(),
+        flushMs: () => this.#faults.flushMs(),
+        takeStoreError: () => this.#faults.takeStoreError(),
         onAppend: (entry) => this.#oracle.append(entry),
         onOwnProposal: ({ leaseRevoke }) => {
           if (leaseRevoke === undefined) return;
@@ -383,15 +341,15 @@ class Simulation {
 
   /** The process is told to end, and does so a moment later. */
   #onFatal(error: FatalError): void {
-    this.#promises.equal("failureEndsTheMember", error.reason, this.#armed, () => error.message);
-    this.#armed = undefined;
+    this.#promises.equal("failureEndsTheMember", error.reason, this.#faults.reason, () => error.message);
     const life = this.#life;
     assert(life !== undefined, "only a life fails");
     life.hasFailed = true;
     this.#scheduler.at(this.#faultRandom.below(20), {
       life: life.number,
       kind: "exit",
-      run: () => this.#endLife(this.#isOn("powerCut") && this.#faultRandom.below(2) === 0 ? "power" : "kill"),
+      run: () =>
+        this.#endLife(this.#faults.isOn("powerCut") && this.#faultRandom.below(2) === 0 ? "power" : "kill"),
     });
   }
 
@@ -401,12 +359,12 @@ class Simulation {
     this.#trace.note("end", how);
     this.#follow();
     for (const watcher of this.#watchers) watcher.disconnect(this.#oracle.model);
-    const losesFlush = this.#isOn("lostFlush") && this.#faultRandom.below(2) === 0;
+    const losesFlush = this.#faults.isOn("lostFlush") && this.#faultRandom.below(2) === 0;
     const image = life.engine.image();
     const imageWithFlush = life.engine.imageWithFlushUnderWay();
     this.#image = losesFlush ? image : imageWithFlush;
-    if (losesFlush && life.engine.isFlushing) this.#fire("lostFlush");
-    if (how === "power") this.#cutPower();
+    if (losesFlush && life.engine.isFlushing) this.#faults.fire("lostFlush");
+    if (how === "power") this.#faults.cutPower();
     else this.#disk.kill();
     this.#forgetLife(life);
     if (!life.hasFailed) {
@@ -417,87 +375,41 @@ class Simulation {
   }
 
   #forgetLife(life: Life): void {
-    this.#disk.failAfter(Number.POSITIVE_INFINITY, "EIO");
-    this.#armed = undefined;
-    this.#isStoreErrorArmed = false;
+    this.#faults.disarm();
     this.#isEndDue = false;
     this.#scheduler.endLife(life.number);
     this.#life = undefined;
   }
 
-  #cutPower(): void {
-    const losses = {
-      writes: this.#isOn("lostWrites"),
-      torn: this.#isOn("tornWrites"),
-      names: this.#isOn("lostNames"),
-    };
-    const { writes, torn, names } = this.#disk.crash(this.#faultRandom, losses);
-    this.#fire("lostWrites", writes);
-    this.#fire("tornWrites", torn);
-    this.#fire("lostNames", names);
-  }
-
   // Faults.
-
-  #isOn(fault: FaultName): boolean {
-    return this.#areFaultsOn && this.#settings.faults.has(fault);
-  }
 
   #reach(place: PlaceName): void {
     this.#reached.set(place, (this.#reached.get(place) ?? 0) + 1);
   }
 
-  #fire(fault: FaultName, times = 1): void {
-    if (times > 0) this.#trace.note("fault", fault);
-    this.#fired.set(fault, (this.#fired.get(fault) ?? 0) + times);
-  }
-
-  #drawPlan(): { readonly at: number; readonly kinds: readonly EndKind[] }[] {
-    const { events, crashes, faults } = this.#settings;
-    const place = (): number => 20 + this.#faultRandom.below(events - 20);
-    const on = crashKinds.filter((kind) => faults.has(kind));
-    const kinds: readonly EndKind[] = on.length > 0 ? on : ["kill"];
-    const plan = Array.from({ length: crashes }, () => ({ at: place(), kinds }));
-    for (const kind of otherEnds) {
-      if (!faults.has(kind)) continue;
-      for (let count = 1 + this.#faultRandom.below(2); count > 0; count--) {
-        plan.push({ at: place(), kinds: [kind] });
-      }
-    }
-    return plan.sort((a, b) => b.at - a.at);
-  }
-
   #endIfPlanned(): void {
-    const next = this.#plan.at(-1);
     const life = this.#life;
-    if (next === undefined || this.#trace.steps < next.at || life === undefined) return;
-    if (this.#isEnding()) return;
-    this.#plan.pop();
-    const kind = next.kinds[this.#faultRandom.below(next.kinds.length)] as EndKind;
+    if (life === undefined || this.#isEnding()) return;
+    const kind = this.#faults.takePlanned(this.#trace.steps);
+    if (kind === undefined) return;
     this.#trace.note("planned", kind);
     switch (kind) {
       case "kill":
-        this.#fire("kill");
+        this.#faults.fire("kill");
         this.#endLife("kill");
         break;
       case "powerCut":
-        this.#fire("powerCut");
+        this.#faults.fire("powerCut");
         this.#endLife("power");
         break;
       case "powerCutInCall":
-        this.#disk.cutPowerAfter(this.#faultRandom.below(30));
+        this.#faults.armPowerCut();
         this.#endLater(life, "power");
         break;
       case "diskError":
       case "diskFull":
-        this.#armed = kind === "diskError" ? "IO_ERROR" : "DISK_FULL";
-        this.#disk.failAfter(this.#faultRandom.below(30), kind === "diskError" ? "EIO" : "ENOSPC");
-        this.#fire(kind);
-        this.#endLater(life, "kill");
-        break;
       case "storeError":
-        this.#armed = "IO_ERROR";
-        this.#isStoreErrorArmed = true;
+        this.#faults.arm(kind);
         this.#endLater(life, "kill");
         break;
       case "stop":
@@ -516,7 +428,7 @@ class Simulation {
   }
 
   #stop(life: Life): void {
-    this.#fire("stop");
+    this.#faults.fire("stop");
     for (const watcher of this.#watchers) watcher.disconnect(this.#oracle.model);
     if (!life.isReady) {
       this.#endLife("kill");
@@ -538,7 +450,7 @@ class Simulation {
     if (life.flushedIndex === life.replica.appliedIndex)
       this.#oracle.compareStores(life.replica, life.engine);
     // Everything is synced, so not even a power cut takes anything.
-    if (this.#isOn("powerCut")) this.#cutPower();
+    if (this.#faults.isOn("powerCut")) this.#faults.cutPower();
     else this.#disk.kill();
     this.#forgetLife(life);
     const opened = this.#open();
@@ -558,34 +470,14 @@ class Simulation {
       life: world,
       kind: "pause",
       run: () => {
-        if (!this.#areFaultsOn) return;
-        this.#fire("pause");
+        if (this.#faults.hasEnded) return;
+        this.#faults.fire("pause");
         // The long one is longer than the time between two checkpoints of a lease.
         const isLong = this.#timeRandom.below(8) === 0;
         this.#scheduler.pause(isLong ? longPauseMs : 50 + this.#timeRandom.below(4_000));
         this.#pauseLater();
       },
     });
-  }
-
-  #logStepMs(): number {
-    if (!this.#isOn("slowLog") || this.#timeRandom.below(50) > 0) return this.#timeRandom.below(2_000) / 1000;
-    this.#fire("slowLog");
-    return this.#timeRandom.below(this.#timeRandom.below(5) === 0 ? slowLogMsMax : 500);
-  }
-
-  #flushMs(): number {
-    if (!this.#isOn("slowFlush") || this.#timeRandom.below(10) > 0)
-      return this.#timeRandom.below(5_000) / 1000;
-    this.#fire("slowFlush");
-    return this.#timeRandom.below(2_000);
-  }
-
-  #takeStoreError(): boolean {
-    if (!this.#isStoreErrorArmed) return false;
-    this.#isStoreErrorArmed = false;
-    this.#fire("storeError");
-    return true;
   }
 
   // Clients.
@@ -599,7 +491,7 @@ class Simulation {
   }
 
   #clientActs(): void {
-    if (!this.#areFaultsOn) return;
+    if (this.#faults.hasEnded) return;
     this.#clientLater();
     const life = this.#life;
     if (life === undefined || !life.isReady || life.isStopping) return;
@@ -636,9 +528,7 @@ class Simulation {
   // The end: no more faults, and everything has to come right.
 
   #settle(): void {
-    this.#areFaultsOn = false;
-    this.#disk.failAfter(Number.POSITIVE_INFINITY, "EIO");
-    this.#disk.cutPowerAfter(Number.POSITIVE_INFINITY);
+    this.#faults.end();
     this.#runUntil(() => this.#life?.isReady === true && !this.#life.isStopping, 60_000);
     const life = this.#life;
     assert(life !== undefined, "the member is up");
