@@ -113,13 +113,13 @@ test("/metrics parses, names what dashboards ask for, and counts what was done",
   for (let i = 0; i < 10; i++) await put(client, `metric/${i}`, "x");
   client.close();
   const after = await read();
-  const valueOf = (families: typeof before, family: string, name = family, labels = "") =>
+  const sampleOf = (families: typeof before, family: string, name = family, labels = "") =>
     families
       .get(family)
       ?.samples.get(name)
       ?.find((sample) => sample.labels === labels)?.value ?? Number.NaN;
   const rise = (family: string, name = family, labels = "") =>
-    valueOf(after, family, name, labels) - valueOf(before, family, name, labels);
+    sampleOf(after, family, name, labels) - sampleOf(before, family, name, labels);
 
   assert.equal(rise("etcd_mvcc_put_total"), 10);
   assert.equal(rise("etcd_debugging_mvcc_current_revision"), 10);
