@@ -34,6 +34,7 @@ const ports: readonly string[] = [
   "node/api/snapshot-port.ts",
   "node/grpc/metrics.ts",
   "node/http/status-port.ts",
+  "node/peer/port.ts",
 ];
 
 /** Synchronous and deterministic: the simulator runs whole clusters of these from one seed. */

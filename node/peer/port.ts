@@ -109,6 +109,8 @@ export interface PeerMetrics {
   snapshotSendStarted(to: string): void;
   /** Undefined seconds: it failed. */
   snapshotSendEnded(to: string, seconds: number | undefined): void;
+  /** Refused before it began. */
+  snapshotReceiveRefused(from: string): void;
   snapshotReceiveStarted(from: string): void;
   snapshotReceiveEnded(from: string, seconds: number | undefined): void;
 }
@@ -122,6 +124,7 @@ export const silentPeerMetrics: PeerMetrics = {
   roundTripSeconds() {},
   snapshotSendStarted() {},
   snapshotSendEnded() {},
+  snapshotReceiveRefused() {},
   snapshotReceiveStarted() {},
   snapshotReceiveEnded() {},
 };

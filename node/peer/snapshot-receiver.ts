@@ -27,7 +27,7 @@ export async function serveSnapshot(
   const { settings } = transport;
   const { clock, limits, metrics, raft } = settings;
   if (refusesMethod(request, response, "POST") || refusesStranger(transport, request, response)) {
-    metrics.snapshotReceiveEnded(unknownSender, undefined);
+    metrics.snapshotReceiveRefused(unknownSender);
     return;
   }
   noteSender(transport, request);
@@ -40,13 +40,13 @@ export async function serveSnapshot(
   );
   if (message instanceof Error) {
     metrics.receivedFailure(request.socket.remoteAddress ?? "unknown");
-    metrics.snapshotReceiveEnded(unknownSender, undefined);
+    metrics.snapshotReceiveRefused(unknownSender);
     refuse(settings, response, 400, `failed to decode raft message (${message.message})`);
     return;
   }
   const from = hexId(message.from);
   if (message.type !== "MsgSnap") {
-    metrics.snapshotReceiveEnded(from, undefined);
+    metrics.snapshotReceiveRefused(from);
     refuse(settings, response, 400, "wrong raft message type");
     return;
   }
