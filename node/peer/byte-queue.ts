@@ -42,14 +42,24 @@ export class ByteQueue {
   }
 
   takeByte(): number {
-    return this.take(1)[0] as number;
+    assert(this.#length > 0, "bytes are taken after they arrived");
+    const chunk = must(this.#chunks[0], "the queue holds as many bytes as it counts");
+    const byte = chunk[this.#offset++] as number;
+    this.#length--;
+    if (this.#offset === chunk.length) {
+      this.#chunks.shift();
+      this.#offset = 0;
+    }
+    return byte;
   }
 
   /** A big-endian uint64; undefined when it is not a safe integer. */
   takeUint64(): number | undefined {
-    const bytes = this.take(8);
-    const view = new DataView(bytes.buffer);
-    const value = view.getUint32(0) * two32 + view.getUint32(4);
+    let high = 0;
+    let low = 0;
+    for (let i = 0; i < 4; i++) high = high * 256 + this.takeByte();
+    for (let i = 0; i < 4; i++) low = low * 256 + this.takeByte();
+    const value = high * two32 + low;
     return Number.isSafeInteger(value) ? value : undefined;
   }
 
@@ -61,8 +71,10 @@ export class ByteQueue {
 
 /** Writes a big-endian uint64 and returns the offset after it. */
 export function writeUint64(target: Uint8Array, offset: number, value: number): number {
-  const view = new DataView(target.buffer, target.byteOffset, target.length);
-  view.setUint32(offset, Math.floor(value / two32));
-  view.setUint32(offset + 4, value >>> 0);
+  const high = Math.floor(value / two32);
+  for (let i = 0; i < 4; i++) {
+    target[offset + i] = high >>> (24 - 8 * i);
+    target[offset + 4 + i] = value >>> (24 - 8 * i);
+  }
   return offset + 8;
 }

@@ -15,6 +15,7 @@ import {
   MessageDecoder,
   MessageEncoder,
 } from "./frames.ts";
+import { faultOf } from "./message-check.ts";
 import { append, entry, message } from "./testing/messages.ts";
 
 const local = nodeId(2);
@@ -236,4 +237,34 @@ test("garbage is refused", () => {
   const { decoder } = decoderOf("append");
   decoder.push(fromHex(appendFrames[0]?.[1] as string));
   assert.throws(() => decoder.push(fromHex(`010000000000000000${"ff".repeat(8)}`)), FrameError);
+});
+
+test("damaged streams end in an error or in other messages, never otherwise", () => {
+  const streams = {
+    message: encode(
+      new MessageEncoder(),
+      messageFrames.map(([one]) => one),
+    ),
+    append: encode(
+      new AppendEncoder(),
+      appendFrames.map(([one]) => one),
+    ),
+  };
+  const counts = { refused: 0, read: 0 };
+  for (let seed = 1; seed <= 2000; seed++) {
+    const random = new SeededRandom(seed);
+    const kind = seed % 2 === 0 ? "message" : "append";
+    const damaged = new Uint8Array(streams[kind]);
+    for (let i = 0; i <= random.below(4); i++) damaged[random.below(damaged.length)] = random.below(256);
+    const { decoder, messages } = decoderOf(kind);
+    try {
+      decoder.push(damaged);
+      counts.read++;
+    } catch (error) {
+      assert.ok(error instanceof FrameError || error instanceof WireError, String(error));
+      counts.refused++;
+    }
+    for (const one of messages) faultOf(one, local);
+  }
+  assert.ok(counts.refused > 100 && counts.read > 100, JSON.stringify(counts));
 });
