@@ -39,11 +39,11 @@ export class KvService {
     this.#collectYoungGarbage = collectYoungGarbage;
   }
 
-  async range(request: RangeRequest): Promise<OutgoingRangeResponse> {
+  async range(request: RangeRequest, call: Call): Promise<OutgoingRangeResponse> {
     checkRange(request);
     if (!request.serializable) await this.#api.readBarrier();
     this.#refuseIfCorrupt();
-    const answer = await this.#answer(request);
+    const answer = await this.#answer(request, call);
     return rangeResponse(this.#api.header(answer.revision), answer);
   }
 
@@ -121,7 +121,7 @@ export class KvService {
     return { header, succeeded, responses };
   }
 
-  async #answer(request: RangeRequest): Promise<RangeAnswer> {
+  async #answer(request: RangeRequest, call: Call): Promise<RangeAnswer> {
     const { store } = this.#api.replica;
     if (request.rangeEnd.length === 0) {
       const outcome = store.range(request);
@@ -132,7 +132,7 @@ export class KvService {
     if (!started.ok) throw revisionError(started);
     const { job } = started;
     try {
-      await this.#api.inSlices(() => job.step(readSlice));
+      await this.#api.inSlices(() => job.step(readSlice), call);
       return job.answer();
     } finally {
       job.close();

@@ -16,6 +16,7 @@ import {
   type StatusRequest,
   type StatusResponse,
 } from "../wire/rpc.ts";
+import type { Call } from "./call.ts";
 import { apiErrors } from "./errors.ts";
 import { revisionError } from "./kv-service.ts";
 import { type MemberApi, readSlice } from "./member-api.ts";
@@ -52,20 +53,20 @@ export class MaintenanceService {
     };
   }
 
-  async hash(_request: HashRequest): Promise<HashResponse> {
+  async hash(_request: HashRequest, call: Call): Promise<HashResponse> {
     const job = this.#api.replica.store.startHashAll();
     try {
-      await this.#api.inSlices(() => job.step(readSlice));
+      await this.#api.inSlices(() => job.step(readSlice), call);
       return { header: this.#api.header(this.#api.currentRevision), hash: job.result() };
     } finally {
       job.close();
     }
   }
 
-  async hashKV({ revision }: HashKVRequest): Promise<HashKVResponse> {
+  async hashKV({ revision }: HashKVRequest, call: Call): Promise<HashKVResponse> {
     const started = this.#api.replica.store.startHashKv(revision);
     if (!started.ok) throw revisionError(started);
-    const hash = "known" in started ? started.known : await this.#hashInSlices(started.job);
+    const hash = "known" in started ? started.known : await this.#hashInSlices(started.job, call);
     return { header: this.#api.header(this.#api.currentRevision), ...hash };
   }
 
@@ -79,9 +80,9 @@ export class MaintenanceService {
     return { header: this.#api.header(revision), alarms: applied.alarms };
   }
 
-  async #hashInSlices(job: HashKvJob): Promise<HashKv> {
+  async #hashInSlices(job: HashKvJob, call: Call): Promise<HashKv> {
     try {
-      await this.#api.inSlices(() => job.step(readSlice));
+      await this.#api.inSlices(() => job.step(readSlice), call);
       return job.result();
     } finally {
       job.close();

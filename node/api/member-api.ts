@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { ReadOutcome } from "../replica/read-barrier.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { InternalRaftRequest, ResponseHeader } from "../wire/rpc.ts";
+import type { Call } from "./call.ts";
 import { apiError } from "./errors.ts";
 
 export interface MemberApiOptions {
@@ -28,6 +29,7 @@ type AppliedOf<C extends Case> = Extract<Applied, { readonly case: C }>;
 export class MemberApi {
   readonly options: MemberApiOptions;
   readonly replica: Replica;
+  readonly #givingWay: (() => void)[] = [];
 
   constructor(options: MemberApiOptions) {
     this.options = options;
@@ -69,14 +71,33 @@ export class MemberApi {
     });
   }
 
-  /** Runs sliced work to its end, giving way after every slice. `step` answers true when it was the last one. */
-  async inSlices(step: () => boolean): Promise<void> {
-    while (!step()) await this.givingWay();
+  /**
+   * Runs sliced work to its end, giving way after every slice. `step` answers true when it was the last one.
+   * Rejects with an ApiError when the client went away meanwhile.
+   */
+  async inSlices(step: () => boolean, call: Call): Promise<void> {
+    while (!step()) {
+      await this.givingWay();
+      if (call.isCancelled) throw apiError("canceled");
+    }
   }
 
-  /** Lets everything run that is ready now. */
+  /**
+   * Lets everything run that is ready now. Those who give way go on one after the other, one in every turn of the
+   * event loop, so that a turn stays short, and writes and heartbeats are prompt, however many long reads there are.
+   */
   givingWay(): Promise<void> {
-    return new Promise((resolve) => this.options.clock.defer(resolve));
+    return new Promise((resolve) => {
+      this.#givingWay.push(resolve);
+      if (this.#givingWay.length === 1) this.#letNextGoOn();
+    });
+  }
+
+  #letNextGoOn(): void {
+    this.options.clock.defer(() => {
+      this.#givingWay.shift()?.();
+      if (this.#givingWay.length > 0) this.#letNextGoOn();
+    });
   }
 
   delay(ms: number): Promise<void> {

@@ -27,7 +27,7 @@ export function memberRoutes({
   cluster,
 }: MemberServices): readonly Route[] {
   return [
-    unary(services.kv.range, (request) => kv.range(request)),
+    unary(services.kv.range, (request, call) => kv.range(request, call)),
     serverStream(services.kv.rangeStream, (request, call) => kv.rangeStream(request, call)),
     unary(services.kv.put, (request) => kv.put(request)),
     unary(services.kv.deleteRange, (request) => kv.deleteRange(request)),
@@ -40,8 +40,8 @@ export function memberRoutes({
     unary(services.lease.leaseTimeToLive, (request) => lease.leaseTimeToLive(request)),
     unary(services.lease.leaseLeases, (request) => lease.leaseLeases(request)),
     unary(services.maintenance.status, (request) => maintenance.status(request)),
-    unary(services.maintenance.hash, (request) => maintenance.hash(request)),
-    unary(services.maintenance.hashKV, (request) => maintenance.hashKV(request)),
+    unary(services.maintenance.hash, (request, call) => maintenance.hash(request, call)),
+    unary(services.maintenance.hashKV, (request, call) => maintenance.hashKV(request, call)),
     unary(services.maintenance.alarm, (request) => maintenance.alarm(request)),
     serverStream(services.maintenance.snapshot, (request, call) => snapshot.snapshot(request, call)),
     unary(services.cluster.memberList, (request) => cluster.memberList(request)),
