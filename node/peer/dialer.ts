@@ -1,10 +1,10 @@
 // Outgoing connections. Everything goes to the peer's advertised URLs.
 
 import { Agent, type ClientRequest, request } from "node:http";
-import type { NetConnectOpts, Socket } from "node:net";
+import type { Socket } from "node:net";
 
-/** Opens the connection to a peer URL; for TLS, where the plain one will not do. */
-export type Connect = (url: URL, address: NetConnectOpts) => Socket;
+/** Opens the connection to a peer URL in the place of plain TCP: where TLS comes in. */
+export type Connect = (url: URL) => Socket;
 
 /** Streams last, so they never wait for one another; requests share a few connections. */
 export type Lane = "stream" | "request";
@@ -35,24 +35,30 @@ export class Dialer {
       stream: new Agent({ keepAlive: false }),
       request: new Agent({ keepAlive: true, maxSockets, timeout: keepIdleMs }),
     };
+    const { connect } = options;
+    if (connect === undefined) return;
+    for (const agent of Object.values(this.#agents)) {
+      agent.createConnection = (wanted) => connect((wanted as unknown as { readonly peerUrl: URL }).peerUrl);
+    }
   }
 
   /** The caller writes the body, ends the request and listens for "response" and "error". Throws for https alone. */
   open(wanted: PeerRequest): ClientRequest {
     const { url, path, method, headers, dialTimeoutMs, idleTimeoutMs } = wanted;
-    const connect = this.#connect;
-    if (url.protocol !== "http:" && connect === undefined) {
+    if (url.protocol !== "http:" && this.#connect === undefined) {
       throw new Error(`cannot reach ${url.href}: only http is set up`);
     }
-    const outgoing = request({
+    const options = {
       agent: this.#agents[wanted.lane],
       host: bareHost(url),
       port: url.port === "" ? defaultPort(url) : Number(url.port),
       path,
       method,
       headers,
-      ...(connect && { createConnection: (address) => connect(url, address as NetConnectOpts) }),
-    });
+      // The agent hands this on to whoever connects.
+      peerUrl: url,
+    };
+    const outgoing = request(options);
     const deadline = setTimeout(
       () => outgoing.destroy(new Error(`no connection to ${url.host} within ${dialTimeoutMs} ms`)),
       dialTimeoutMs,

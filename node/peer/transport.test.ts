@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer as createSocketServer } from "node:net";
 import { type TestContext, test } from "node:test";
 import { utf8 } from "../lib/bytes.ts";
 import { type NodeId, nodeId } from "../lib/ids.ts";
@@ -261,4 +261,33 @@ test("what streams take before a stop still arrives", async (t) => {
   one.transport.stop();
   await eventually(() => two.received.length === 1);
   assert.equal(two.received[0]?.type, "MsgTimeoutNow");
+});
+
+test("connections can be opened and accepted by somebody else, as TLS needs it", async (t) => {
+  const dialed = new Set<string>();
+  const accepting = createSocketServer((socket) => two.serve(socket));
+  await new Promise<void>((resolve) => accepting.listen(0, "127.0.0.1", resolve));
+  t.after(() => accepting.close());
+  const { port } = accepting.address() as AddressInfo;
+  const one = await startMember(t, 1, {
+    connect(url) {
+      dialed.add(url.href);
+      return connect(port, "127.0.0.1");
+    },
+  });
+  const two = await startMember(t, 2);
+  one.transport.addPeer(two.id, ["https://two.test:2380"]);
+  two.transport.addPeer(one.id, [one.url]);
+  await eventually(() => one.transport.isFullyConnected(two.id));
+  one.transport.send([heartbeat(one, two)]);
+  await eventually(() => two.received.length === 1);
+  assert.deepEqual([...dialed], ["https://two.test:2380/"]);
+});
+
+test("a peer that needs TLS is out of reach without it, and stops nothing", async (t) => {
+  const one = await startMember(t, 1);
+  one.transport.addPeer(other, ["https://127.0.0.1:1"]);
+  one.transport.send([message("MsgHeartbeat", { from: one.id, to: other, term: 1 })]);
+  await eventually(() => one.unreachable.length === 1);
+  await eventually(() => one.warnings.some((text) => text.includes("only http is set up")));
 });

@@ -8,6 +8,7 @@ import { silentLogger } from "../../lib/log.ts";
 import { realClock } from "../../observe/real-clock.ts";
 import type { Message } from "../../wire/raft.ts";
 import { introduction } from "../compatibility.ts";
+import type { Connect } from "../dialer.ts";
 import { type MemberPort, type PeerMetrics, type SnapshotPort, silentPeerMetrics } from "../port.ts";
 import { PeerServer } from "../server.ts";
 import type { PeerLimits } from "../settings.ts";
@@ -30,6 +31,7 @@ export interface TestMemberOptions {
   readonly limits?: Partial<PeerLimits>;
   readonly snapshots?: SnapshotPort;
   readonly member?: Partial<MemberPort>;
+  readonly connect?: Connect;
 }
 
 export class TestMember {
@@ -78,6 +80,7 @@ export class TestMember {
       },
       metrics,
       limits: { ...testLimits, ...options.limits },
+      ...(options.connect && { connect: options.connect }),
     });
     this.#member = { ...quietMember, ...options.member };
     this.#server = this.#newServer();
