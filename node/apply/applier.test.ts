@@ -75,6 +75,14 @@ test("a refused put makes no revision", () => {
   assert.equal(store.currentRevision, 1);
 });
 
+test("a put looks for its lease first, in a transaction for its key first", () => {
+  const { apply } = bed();
+  const wrongTwice = { ignoreValue: true, lease: leaseId(7n) };
+  assert.equal(refusalOf(apply({ put: putOf("a", "", wrongTwice) })), "leaseNotFound");
+  const success = [putOp("a", "", wrongTwice)];
+  assert.equal(refusalOf(apply({ txn: codecs.TxnRequest.create({ success }) })), "keyNotFound");
+});
+
 test("a transaction that cannot run as a whole changes nothing", () => {
   const { apply, store, read } = bed();
   apply({ put: putOf("a", "1") });

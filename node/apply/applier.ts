@@ -7,8 +7,7 @@ import type { Lessor } from "../lease/lessor.ts";
 import { never } from "../lib/assert.ts";
 import type { Backend } from "../lib/backend.ts";
 import { utf8 } from "../lib/bytes.ts";
-import type { LeaseId } from "../lib/ids.ts";
-import { leaseId } from "../lib/ids.ts";
+import { type LeaseId, leaseId, noLease } from "../lib/ids.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import type { Members } from "../membership/members.ts";
 import type { Store } from "../mvcc/store.ts";
@@ -116,6 +115,8 @@ export class Applier {
   }
 
   #put(request: PutRequest): Outcome {
+    // A put of its own looks for its lease first, one in a transaction for its key: so does etcd.
+    if (request.lease !== noLease && !this.#parts.lessor.has(request.lease)) return refused("leaseNotFound");
     const refusal = refusalOfPut(request, [], this.#view);
     if (refusal !== undefined) return refused(refusal);
     const txn = this.#parts.store.beginWrite();

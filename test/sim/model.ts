@@ -104,6 +104,7 @@ export class Model {
     if (this.#full.size > 0 && addsData(request)) throw new Refused("noSpace");
     if (request.alarm !== undefined) return this.#alarm(request.alarm);
     if (request.put !== undefined) {
+      this.#checkLease(request.put);
       this.#checkPut(request.put, []);
       return this.#put(request.put);
     }
@@ -176,7 +177,11 @@ export class Model {
     const isGone =
       this.at(key, this.revision) === undefined || deletes.some((request) => isInside(key, request));
     if ((put.ignoreValue || put.ignoreLease) && isGone) throw new Refused("keyNotFound");
-    if (put.lease !== 0n && !this.leases.has(put.lease)) throw new Refused("leaseNotFound");
+    this.#checkLease(put);
+  }
+
+  #checkLease({ lease }: PutRequest): void {
+    if (lease !== 0n && !this.leases.has(lease)) throw new Refused("leaseNotFound");
   }
 
   #runTxn(request: TxnRequest, taken: ReadonlyMap<TxnRequest, boolean>): string {
