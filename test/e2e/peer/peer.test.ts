@@ -19,6 +19,8 @@ interface Cluster {
   readonly etcd: Member;
   readonly client: TestClient;
   readonly ours: readonly PosingMember[];
+  /** The value of the flag. */
+  readonly initialCluster: string;
   startLate(): Promise<readonly PosingMember[]>;
 }
 
@@ -53,6 +55,7 @@ async function startCluster(
   };
   const ours: PosingMember[] = [];
   for (const one of posing.slice(0, oursCount)) ours.push(await startOurs(one));
+  const initialCluster = cluster.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",");
   const etcd = await start({
     kind: "etcd",
     ports,
@@ -66,7 +69,13 @@ async function startCluster(
   t.after(() => etcd.stop());
   const client = new TestClient(etcd.endpoint);
   t.after(() => client.close());
-  return { etcd, client, ours, startLate: () => Promise.all(posing.slice(oursCount).map(startOurs)) };
+  return {
+    etcd,
+    client,
+    ours,
+    initialCluster,
+    startLate: () => Promise.all(posing.slice(oursCount).map(startOurs)),
+  };
 }
 
 function first(ours: readonly PosingMember[]): PosingMember {
@@ -185,11 +194,11 @@ test("a real etcd answers what we ask beside Raft", { timeout: 90_000 }, async (
   assert.deepEqual(await calls.leaseTimeToLive(url, leaseId(8), false), { ok: false, reason: "notFound" });
 });
 
-test("a real etcd sends its store to a member of ours that is too far behind", {
+test("stores travel both ways: a real etcd sends us its own, and takes it back", {
   timeout: 90_000,
 }, async (t) => {
   const flags = ["--snapshot-count=20", "--snapshot-catchup-entries=5"];
-  const { etcd, client, ours, startLate } = await startCluster(t, 1, { flags, lateCount: 1 });
+  const { etcd, client, ours, startLate, initialCluster } = await startCluster(t, 1, { flags, lateCount: 1 });
   const one = first(ours);
   const etcdId = memberId(etcd.peerUrl);
   one.handLeadTo(etcdId);
@@ -209,6 +218,23 @@ test("a real etcd sends its store to a member of ours that is too far behind", {
   await put(client, "after", "value");
   await eventually("it follows on", async () => late.valuesOf("after").length === 1);
   assert.equal(late.valuesOf("key-0").length, 0);
+
+  // Its disk is lost, and it has to take everything from us. (A voter must not come back like this: the test may,
+  // because we are the majority and keep ours.)
+  await etcd.kill();
+  await eventually("we two have a leader", async () => [one, late].some((our) => our.isLeader), 20_000);
+  for (const our of [one, late]) our.offerStore(snapshot, store);
+  const again = await start({
+    kind: "etcd",
+    ports: etcd.ports,
+    env: { ETCD_VERIFY: "all" },
+    flags: ["--initial-cluster", initialCluster, "--initial-cluster-state=existing"],
+  });
+  t.after(() => again.stop());
+  await eventually("it has what was in the store", async () => (await keyValue(client, "key-0")) === "value");
+  assert.equal(await keyValue(client, "after"), "value");
+  await put(client, "at-last", "value");
+  assert.match(await readFile(again.logFile, "utf8"), /received and saved database snapshot/);
 });
 
 test("streams come back after etcd was killed, and a removed member is told", {

@@ -1,6 +1,7 @@
 // A member made of the peer adapter and Raft over memory alone. It votes, leads and replicates, and keeps no store:
 // enough for a real etcd to take it for one of its own.
 import { createHash } from "node:crypto";
+import { must } from "../../../node/lib/assert.ts";
 import { concatBytes, utf8 } from "../../../node/lib/bytes.ts";
 import { type NodeId, noNode } from "../../../node/lib/ids.ts";
 import { silentLogger } from "../../../node/lib/log.ts";
@@ -12,6 +13,7 @@ import {
   type IncomingSnapshot,
   type LeaseRefusal,
   type MemberPort,
+  type OutgoingSnapshot,
   type PeerMetrics,
   silentPeerMetrics,
 } from "../../../node/peer/port.ts";
@@ -100,6 +102,7 @@ export class PosingMember {
   readonly stores: Uint8Array[] = [];
   readonly snapshots: Snapshot[] = [];
   wasRemoved = false;
+  #offered: Uint8Array | undefined;
   readonly #server: PeerServer;
   readonly #storage = new MemoryStorage();
   readonly #node: RawNode;
@@ -133,7 +136,7 @@ export class PosingMember {
           this.wasRemoved = true;
         },
       },
-      snapshots: { begin: () => this.#beginStore(), open: () => Promise.reject(new Error("no store")) },
+      snapshots: { begin: () => this.#beginStore(), open: (message) => this.#openStore(message) },
       clock: realClock,
       logger: silentLogger,
       metrics,
@@ -202,6 +205,13 @@ export class PosingMember {
     this.#drive();
   }
 
+  /** From now on this is the snapshot for who is behind, and the log begins after it. */
+  offerStore({ data, metadata }: Snapshot, store: Uint8Array): void {
+    this.#storage.createSnapshot(metadata.index, { confState: metadata.confState, data });
+    this.#storage.compact(metadata.index);
+    this.#offered = store;
+  }
+
   /** Values that were put under the key, in order. */
   valuesOf(key: string): readonly string[] {
     const values: string[] = [];
@@ -240,6 +250,14 @@ export class PosingMember {
       for (const entry of ready.committedEntries) this.#apply(entry);
       this.#node.advance();
     }
+  }
+
+  async #openStore(message: Message): Promise<OutgoingSnapshot> {
+    const store = must(this.#offered, "a store was offered");
+    async function* slices(): AsyncGenerator<Uint8Array> {
+      for (let at = 0; at < store.length; at += 4096) yield store.subarray(at, at + 4096);
+    }
+    return { message, bytes: slices(), close() {} };
   }
 
   async #beginStore(): Promise<IncomingSnapshot> {
