@@ -204,6 +204,13 @@ test("with a configuration file every other flag and variable is ignored", () =>
   );
 });
 
+test("a configuration file that is not YAML is refused with a text", () => {
+  const notYaml = /^the configuration file is not valid YAML: /;
+  assert.match(errorOf(["--config-file=f"], { file: "a: [" }), notYaml);
+  assert.match(errorOf(["--config-file=f"], { file: "name: a\nname: b\n" }), notYaml);
+  assert.equal(errorOf(["--config-file=f"], { file: "- name" }), "the configuration file is not a mapping");
+});
+
 test("an older name sets the flag it became", () => {
   const config = configOf([
     "--experimental-watch-progress-notify-interval=5s",

@@ -173,7 +173,7 @@ export function readEnvironment(
 
 /** The configuration file's text. Keys are flag names; the security flags sit in two sections. */
 export function readConfigFile(text: string, notices: Notice[]): Settings {
-  const document: unknown = parseYaml(text);
+  const document = parseDocument(text);
   if (document === null || document === undefined) return new Map();
   if (!isMapping(document)) throw new ConfigError("the configuration file is not a mapping");
   const byKey = new Map<string, FlagSpec>();
@@ -203,6 +203,15 @@ export function readConfigFile(text: string, notices: Notice[]): Settings {
     }
   }
   return values;
+}
+
+function parseDocument(text: string): unknown {
+  try {
+    return parseYaml(text, { prettyErrors: false, logLevel: "error" });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ConfigError(`the configuration file is not valid YAML: ${reason}`);
+  }
 }
 
 /** etcd's file format spells this one key differently from the flag. */
