@@ -47,7 +47,8 @@ const waitingCountMax = 100_000;
 const unproposedBytesMax = 64 * 1024 * 1024;
 const messageBytesMax = 1024 * 1024;
 const inflightMessagesMax = 512;
-const uncommittedBytesMax = 1024 * 1024 * 1024;
+/** Above this Raft takes no more, and new requests are turned away: well below what the log's queue holds. */
+const uncommittedBytesMax = 256 * 1024 * 1024;
 const readRetryMs = 500;
 
 type Lifecycle = "created" | "running" | "stopping" | "stopped";
