@@ -10,14 +10,13 @@ import type { Applier } from "../apply/applier.ts";
 import { refused } from "../apply/outcome.ts";
 import type { Lessor } from "../lease/lessor.ts";
 import { assert } from "../lib/assert.ts";
-import { FatalError } from "../lib/fatal.ts";
 import { hexId, type NodeId, noNode } from "../lib/ids.ts";
 import type { MemberChange } from "../membership/member.ts";
 import type { Members } from "../membership/members.ts";
 import { Overlay } from "../mvcc/overlay.ts";
 import type { Store } from "../mvcc/store.ts";
 import type { WatchHub } from "../mvcc/watch-hub.ts";
-import { MemoryStorage } from "../raft/memory-storage.ts";
+import type { MemoryStorage } from "../raft/memory-storage.ts";
 import { RawNode } from "../raft/raw-node.ts";
 import type { Ready, SoftState } from "../raft/ready.ts";
 import { codecs } from "../wire/codecs.ts";
@@ -26,15 +25,15 @@ import type { InternalRaftRequest } from "../wire/rpc.ts";
 import { ApplyLoop } from "./apply-loop.ts";
 import { AutoCompactor } from "./auto-compactor.ts";
 import { Background } from "./background.ts";
-import { type DurableState, readDurableState } from "./durable-state.ts";
+import { readDurableState } from "./durable-state.ts";
 import { Flusher } from "./flusher.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
-import type { LogContents } from "./log-store.ts";
 import { createMachines } from "./machines.ts";
 import { electionTimeoutMs, type ReplicaOptions, requestTimeoutMs } from "./options.ts";
 import { type ProposalDone, Proposals } from "./proposals.ts";
 import { Publisher } from "./publisher.ts";
 import { ReadBarrier, type ReadDone } from "./read-barrier.ts";
+import { recover } from "./recover.ts";
 import { RequestIds } from "./request-ids.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
 import { type AppliedState, Snapshotter } from "./snapshotter.ts";
@@ -61,7 +60,7 @@ export class Replica {
   readonly applier: Applier;
   readonly #options: ReplicaOptions;
   readonly #overlay: Overlay;
-  readonly #storage = new MemoryStorage();
+  readonly #storage: MemoryStorage;
   readonly #rawNode: RawNode;
   readonly #requestIds: RequestIds;
   readonly #proposals = new Proposals(waitingCountMax);
@@ -91,9 +90,10 @@ export class Replica {
     const { contents, clock, logger, metrics } = options;
     const overlay = new Overlay(options.engine);
     this.#overlay = overlay;
-    const state = this.#loadStorage(contents, readDurableState(overlay));
-    this.#hardState = this.#firstHardState(state);
-    this.#storage.setHardState(this.#hardState);
+    const recovered = recover(contents, options.bootstrap, readDurableState(overlay));
+    const state = recovered.applied;
+    this.#storage = recovered.storage;
+    this.#hardState = recovered.hardState;
     this.#loggedCommit = contents.hardState.commit;
 
     const machines = createMachines(overlay, options, () => this.#background.onSyncWanted());
@@ -345,45 +345,6 @@ export class Replica {
       this.#drive();
       this.#tickLater();
     });
-  }
-
-  /** Fills Raft's log and answers where the state machines stand. */
-  #loadStorage(contents: LogContents, durable: DurableState | undefined): DurableState {
-    const { snapshot, entries } = contents;
-    if (snapshot.index > 0) {
-      const { index, term, confState, data } = snapshot;
-      this.#storage.applySnapshot({ data, metadata: { index, term, confState } });
-    }
-    this.#storage.append(entries);
-    this.#storage.append(this.#options.bootstrap);
-    if (durable === undefined) {
-      const { index } = snapshot;
-      if (index === 0) return { index: 0, term: 0, confState: snapshot.confState };
-      throw new FatalError("STORE_DAMAGED", `the store is empty but the log begins after index ${index}`, {
-        index,
-      });
-    }
-    const { index, term, confState } = durable;
-    const loggedTerm = this.#storage.term(index);
-    if (loggedTerm !== term) {
-      const found = loggedTerm === undefined ? "no such entry" : `term ${loggedTerm} there`;
-      throw new FatalError(
-        "STORE_DAMAGED",
-        `the store has applied index ${index} of term ${term}, the log has ${found} ` +
-          `(it holds ${this.#storage.firstIndex()} to ${this.#storage.lastIndex()})`,
-        { index },
-      );
-    }
-    // Raft starts with the configuration that was in force at the applied index.
-    if (index > snapshot.index) this.#storage.createSnapshot(index, { confState, data: snapshot.data });
-    return durable;
-  }
-
-  #firstHardState(state: DurableState): HardState {
-    const { bootstrap, contents } = this.#options;
-    if (bootstrap.length > 0) return { term: 1, vote: noNode, commit: bootstrap.length };
-    // A commit that was not synced may have been lost in a power cut after the store was flushed behind it.
-    return { ...contents.hardState, commit: Math.max(contents.hardState.commit, state.index) };
   }
 
   #createRawNode(applied: number): RawNode {
