@@ -29,6 +29,9 @@ import { checkQuota, putBytes, txnBytes } from "./quota.ts";
 /** Streamed bytes after which what they left behind is collected. */
 const garbageBytesMax = 4 * 1024 * 1024;
 
+/** A RangeStream holds compactions back, so a client that takes nothing of it for this long is cut off. */
+const stallSeconds = 60;
+
 export class KvService {
   readonly #api: MemberApi;
   readonly #collectYoungGarbage: () => void;
@@ -66,7 +69,12 @@ export class KvService {
       while (!job.isDone && !call.isCancelled) {
         const chunk = await this.#nextChunk(job);
         garbageBytes += chunkBytes(chunk);
-        yield chunk;
+        const timer = this.#api.options.clock.after(stallSeconds * 1000, () => call.abort(stalled()));
+        try {
+          yield chunk;
+        } finally {
+          timer.cancel();
+        }
         // Chunks lie outside the heap, where V8 lets tens of megabytes pile up. Between two of them next to
         // nothing is alive, so collecting there costs a fraction of a millisecond and keeps memory flat.
         if (garbageBytes < garbageBytesMax) continue;
@@ -156,6 +164,10 @@ export class KvService {
   #refuseIfCorrupt(): void {
     if (this.#api.replica.applier.alarms.has(AlarmType.CORRUPT)) throw apiError("corrupt");
   }
+}
+
+function stalled(): ApiError {
+  return new ApiError("Aborted", `etcdserver: the client took nothing of the range for ${stallSeconds}s`);
 }
 
 function chunkBytes({ rangeResponse: part }: OutgoingRangeStreamResponse): number {
