@@ -140,6 +140,7 @@ export class ApplyLoop {
     const startedMs = clock.nowMs();
     const outcome = applier.apply(request);
     const tookMs = clock.nowMs() - startedMs;
+    metrics.observeApply(operationOf(request), outcome.ok, tookMs / 1000);
     if (tookMs > slowApplyMs) {
       metrics.slowApplies.increment();
       logger.warn("apply request took too long", {
@@ -169,4 +170,15 @@ function decode(entry: Entry): InternalRaftRequest {
 
 function unknownEntry(index: number, what: string): FatalError {
   return new FatalError("UNKNOWN_ENTRY", `entry ${index} ${what}`, { index });
+}
+
+/** The name that etcd's metric has for the operation: that of its field, with a capital. */
+function operationOf(request: InternalRaftRequest): string {
+  for (const name in request) {
+    const isOperation = name !== "header" && name !== "ID";
+    if (isOperation && request[name as keyof InternalRaftRequest] !== undefined) {
+      return name.charAt(0).toUpperCase() + name.slice(1);
+    }
+  }
+  return "unknown";
 }

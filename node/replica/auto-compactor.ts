@@ -68,17 +68,27 @@ export class AutoCompactor {
   }
 
   #compact(revision: number): void {
-    const { policy, logger, isLeader, compact } = this.#options;
+    const { policy, clock, logger, isLeader, compact } = this.#options;
     if (!isLeader() || revision <= this.#compacted || revision <= 0) return;
-    logger.info(`starting auto ${policy.mode} compaction`, { revision });
+    const fields = { revision, ...policyFields(policy) };
+    const startedMs = clock.nowMs();
+    logger.info(`starting auto ${policy.mode} compaction`, fields);
     compact(revision, (outcome) => {
       if (!outcome.ok && outcome.refusal !== "compacted") {
-        logger.warn(`failed auto ${policy.mode} compaction`, { revision, error: outcome.refusal });
+        logger.warn(`failed auto ${policy.mode} compaction`, { ...fields, error: outcome.refusal });
         return;
       }
       this.#compacted = revision;
       this.#stepsSinceCompaction = 0;
-      logger.info(`completed auto ${policy.mode} compaction`, { revision });
+      const took = `${(clock.nowMs() - startedMs).toFixed(3)}ms`;
+      logger.info(`completed auto ${policy.mode} compaction`, { ...fields, took });
     });
   }
+}
+
+/** What log readers know the policy by. */
+function policyFields(policy: AutoCompaction): Readonly<Record<string, number | string>> {
+  return policy.mode === "periodic"
+    ? { "compact-period": `${policy.retentionMs / 1000}s` }
+    : { "revision-compaction-retention": policy.retentionRevisions };
 }
