@@ -104,6 +104,7 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
     txnOpsMax: config.maxTxnOps,
     requestBytesMax: config.maxRequestBytes,
     quotaBytes: config.quotaBackendBytes ?? 0,
+    metrics: metrics.core,
   });
   metrics.attachStatus(() => statusReading(replica, config));
   const ready = new Promise<void>((resolve) => replica.start(resolve));

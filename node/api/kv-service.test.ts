@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Clock } from "../lib/clock.ts";
+import { silentMetrics } from "../lib/metrics.ts";
 import type { Replica } from "../replica/replica.ts";
 import { codecs } from "../wire/codecs.ts";
 import type { Call } from "./call.ts";
@@ -31,7 +32,14 @@ test("a client that takes nothing of a RangeStream for 60 s is cut off", async (
     applier: { alarms: { has: () => false } },
     store: { startRangeStream: () => ({ ok: true, job }) },
   } as unknown as Replica;
-  const api = new MemberApi({ replica, clock, txnOpsMax: 1, requestBytesMax: 1, quotaBytes: 0 });
+  const api = new MemberApi({
+    replica,
+    clock,
+    txnOpsMax: 1,
+    requestBytesMax: 1,
+    quotaBytes: 0,
+    metrics: silentMetrics,
+  });
   const aborted: ApiError[] = [];
   const call: Call = {
     metadata: new Map(),

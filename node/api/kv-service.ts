@@ -46,7 +46,11 @@ export class KvService {
     checkRange(request);
     if (!request.serializable) await this.#api.readBarrier();
     this.#refuseIfCorrupt();
+    const { clock, metrics } = this.#api.options;
+    const startedMs = clock.nowMs();
     const answer = await this.#answer(request, call);
+    metrics.ranges.increment();
+    metrics.rangeSeconds.observe((clock.nowMs() - startedMs) / 1000);
     return rangeResponse(this.#api.header(answer.revision), answer);
   }
 

@@ -87,6 +87,7 @@ export class LeaseService {
       await this.#api.readBarrier();
       const outcome = lessor.renew(id, clock.nowMs());
       if (outcome.ok) {
+        this.#api.options.metrics.leasesRenewed.increment();
         // A checkpoint would shorten the renewed lease after a leader change: it is taken back before the answer.
         if (outcome.hasCheckpoint) {
           const checkpoints = [{ ID: id, remainingTTL: 0 }];

@@ -54,9 +54,12 @@ export class MaintenanceService {
   }
 
   async hash(_request: HashRequest, call: Call): Promise<HashResponse> {
+    const { clock, metrics } = this.#api.options;
+    const startedMs = clock.nowMs();
     const job = this.#api.replica.store.startHashAll();
     try {
       await this.#api.inSlices(() => job.step(readSlice), call);
+      metrics.hashSeconds.observe((clock.nowMs() - startedMs) / 1000);
       return { header: this.#api.header(this.#api.currentRevision), hash: job.result() };
     } finally {
       job.close();
@@ -64,9 +67,12 @@ export class MaintenanceService {
   }
 
   async hashKV({ revision }: HashKVRequest, call: Call): Promise<HashKVResponse> {
+    const { clock, metrics } = this.#api.options;
+    const startedMs = clock.nowMs();
     const started = this.#api.replica.store.startHashKv(revision);
     if (!started.ok) throw revisionError(started);
     const hash = "known" in started ? started.known : await this.#hashInSlices(started.job, call);
+    metrics.hashRevSeconds.observe((clock.nowMs() - startedMs) / 1000);
     return { header: this.#api.header(this.#api.currentRevision), ...hash };
   }
 

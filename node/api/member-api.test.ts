@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Clock } from "../lib/clock.ts";
+import { silentMetrics } from "../lib/metrics.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Call } from "./call.ts";
 import { ApiError } from "./errors.ts";
@@ -33,7 +34,17 @@ class TurnClock implements Clock {
 function setUp(): { readonly api: MemberApi; readonly clock: TurnClock } {
   const clock = new TurnClock();
   const replica = {} as unknown as Replica;
-  return { clock, api: new MemberApi({ replica, clock, txnOpsMax: 1, requestBytesMax: 1, quotaBytes: 0 }) };
+  return {
+    clock,
+    api: new MemberApi({
+      replica,
+      clock,
+      txnOpsMax: 1,
+      requestBytesMax: 1,
+      quotaBytes: 0,
+      metrics: silentMetrics,
+    }),
+  };
 }
 
 function callOf(state: { isCancelled: boolean }): Call {

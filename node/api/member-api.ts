@@ -3,6 +3,7 @@
 
 import type { Applied } from "../apply/outcome.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { Metrics } from "../lib/metrics.ts";
 import type { ReadOutcome } from "../replica/read-barrier.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { InternalRaftRequest, ResponseHeader } from "../wire/rpc.ts";
@@ -18,6 +19,7 @@ export interface MemberApiOptions {
   readonly requestBytesMax: number;
   /** Bytes of the store above which new data is refused; zero or less without a quota. */
   readonly quotaBytes: number;
+  readonly metrics: Metrics;
 }
 
 /** One slice of a long read: well below the time between heartbeats. */

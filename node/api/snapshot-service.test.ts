@@ -7,6 +7,7 @@ import { type TestContext, test } from "node:test";
 import { concatBytes, utf8 } from "../lib/bytes.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
+import { silentMetrics } from "../lib/metrics.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { SnapshotSlice } from "../replica/snapshot-source.ts";
 import { BoltReader } from "../storage/bbolt/reader.ts";
@@ -80,7 +81,14 @@ function setUp(t: TestContext, valueBytes: number, spool?: SnapshotSpool): Setup
     },
   } as unknown as Replica;
   const clock = new ManualClock();
-  const api = new MemberApi({ replica, clock, txnOpsMax: 1, requestBytesMax: 1, quotaBytes: 0 });
+  const api = new MemberApi({
+    replica,
+    clock,
+    txnOpsMax: 1,
+    requestBytesMax: 1,
+    quotaBytes: 0,
+    metrics: silentMetrics,
+  });
   const service = new SnapshotService({ api, spool: spool ?? new FolderSpool(folder), log: quiet });
   return { service, clock, folder, open: () => open };
 }

@@ -205,3 +205,29 @@ test("alarms survive a restart", () => {
     "corrupt",
   );
 });
+
+test("requests are counted by operation, and those of several operations as transactions", () => {
+  const counts: Record<string, number> = { puts: 0, putBytes: 0, deletes: 0, ranges: 0, txns: 0 };
+  const counter = (name: string) => ({
+    increment(by = 1): void {
+      counts[name] = (counts[name] ?? 0) + by;
+    },
+  });
+  const { applier: _, ...parts } = bed();
+  const metrics = {
+    ...silentMetrics,
+    puts: counter("puts"),
+    putBytes: counter("putBytes"),
+    deletes: counter("deletes"),
+    ranges: counter("ranges"),
+    txns: counter("txns"),
+  };
+  const applier = new Applier({ ...parts, metrics });
+  const apply = (fields: Partial<InternalRaftRequest>) =>
+    applier.apply(codecs.InternalRaftRequest.create(fields));
+  for (const key of ["a", "b", "c"]) apply({ put: putOf(key, "12") });
+  apply({ deleteRange: codecs.DeleteRangeRequest.create({ key: utf8("a"), rangeEnd: utf8("c") }) });
+  apply({ txn: codecs.TxnRequest.create({ success: [putOp("a", "1"), rangeOp("a"), deleteOp("c")] }) });
+  apply({ txn: codecs.TxnRequest.create({ success: [putOp("a", "1")], failure: [putOp("b", "1")] }) });
+  assert.deepEqual(counts, { puts: 5, putBytes: 13, deletes: 2, ranges: 1, txns: 1 });
+});

@@ -6,12 +6,11 @@
 import type { Lessor } from "../lease/lessor.ts";
 import { never } from "../lib/assert.ts";
 import type { Backend } from "../lib/backend.ts";
-import { utf8 } from "../lib/bytes.ts";
+import { emptyBytes, utf8 } from "../lib/bytes.ts";
 import { type LeaseId, leaseId, noLease } from "../lib/ids.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import type { Members } from "../membership/members.ts";
 import type { Store } from "../mvcc/store.ts";
-import type { WatchEvent } from "../mvcc/watch-event.ts";
 import type { WatchHub } from "../mvcc/watch-hub.ts";
 import type { WriteTxn } from "../mvcc/write-txn.ts";
 import {
@@ -27,9 +26,11 @@ import {
   type TxnRequest,
 } from "../wire/rpc.ts";
 import { Alarms } from "./alarms.ts";
+import { countDeletes, countOps, countPut } from "./op-counts.ts";
 import { type Applied, type Outcome, type Refusal, refused } from "./outcome.ts";
 import {
   deleteRange,
+  opsTaken,
   pathOf,
   put,
   refusalOf,
@@ -98,6 +99,7 @@ export class Applier {
     const path = pathOf(request, this.#view);
     const refusal = refusalOf(request, path, this.#view);
     if (refusal !== undefined) return { ok: false, refusal };
+    countOps(this.#parts.metrics, opsTaken(request, path));
     return { ok: true, value: runReadOnlyTxn(request, path, this.#view) };
   }
 
@@ -121,12 +123,14 @@ export class Applier {
     if (refusal !== undefined) return refused(refusal);
     const txn = this.#parts.store.beginWrite();
     const value = put(request, txn);
+    countPut(this.#parts.metrics, request);
     return this.#commit(txn, { case: "put", value });
   }
 
   #deleteRange(request: DeleteRangeRequest): Outcome {
     const txn = this.#parts.store.beginWrite();
     const value = deleteRange(request, txn);
+    countDeletes(this.#parts.metrics, 1);
     return this.#commit(txn, { case: "deleteRange", value });
   }
 
@@ -136,6 +140,7 @@ export class Applier {
     if (refusal !== undefined) return refused(refusal);
     const txn = this.#parts.store.beginWrite();
     const value = runTxn(request, path, txn);
+    countOps(this.#parts.metrics, opsTaken(request, path));
     return this.#commit(txn, { case: "txn", value });
   }
 
@@ -143,20 +148,7 @@ export class Applier {
   #commit(txn: WriteTxn, applied: Applied): Outcome {
     const { revision, events } = txn.end();
     if (events.length > 0) this.#parts.hub.notify({ revision, events });
-    this.#count(events, applied);
     return { ok: true, revision, applied };
-  }
-
-  #count(events: readonly WatchEvent[], applied: Applied): void {
-    const { puts, deletes, putBytes, txns } = this.#parts.metrics;
-    for (const { type, kv } of events) {
-      if (type === "delete") deletes.increment();
-      else {
-        puts.increment();
-        putBytes.increment(kv.length);
-      }
-    }
-    if (applied.case === "txn") txns.increment();
   }
 
   #answer(applied: Applied): Outcome {
@@ -189,7 +181,8 @@ export class Applier {
     if (!outcome.ok) return refused("leaseNotFound");
     this.#parts.metrics.leasesRevoked.increment();
     const txn = this.#parts.store.beginWrite();
-    for (const key of outcome.keys) txn.deleteRange({ key, rangeEnd: new Uint8Array(0) });
+    for (const key of outcome.keys) txn.deleteRange({ key, rangeEnd: emptyBytes });
+    countDeletes(this.#parts.metrics, outcome.keys.length);
     return this.#commit(txn, { case: "leaseRevoke" });
   }
 

@@ -158,7 +158,7 @@ function rangeOp(outcome: RangeOutcome): OutgoingResponseOp {
 }
 
 /** The operations that run, nested ones in their place. */
-function* opsTaken(
+export function* opsTaken(
   request: TxnRequest,
   path: TxnPath,
   walk: PathWalk = { path, position: 0 },

@@ -2,6 +2,7 @@
 // periodic progress of watches.
 
 import type { Clock } from "../lib/clock.ts";
+import type { Metrics } from "../lib/metrics.ts";
 import type { Store } from "../mvcc/store.ts";
 import type { WatchHub } from "../mvcc/watch-hub.ts";
 
@@ -14,6 +15,7 @@ export interface BackgroundOptions {
   readonly compactionPauseMs: number;
   /** True while nothing may be written to the store. */
   readonly isStoreFull: () => boolean;
+  readonly metrics: Metrics;
 }
 
 const compactionBatchBytesMax = 4 * 1024 * 1024;
@@ -25,6 +27,9 @@ export class Background {
   readonly #options: BackgroundOptions;
   #isStopped = false;
   #isScrubbing = false;
+  #scrubStartedMs = 0;
+  /** Of the hub's count, what the metrics know of. */
+  #eventsReported = 0;
 
   constructor(options: BackgroundOptions) {
     this.#options = options;
@@ -49,23 +54,32 @@ export class Background {
     const { clock, store } = this.#options;
     if (this.#isScrubbing || store.compaction.finishedRevision >= store.compaction.revision) return;
     this.#isScrubbing = true;
+    this.#scrubStartedMs = clock.nowMs();
     clock.defer(() => this.#scrubSlice());
   }
 
   #scrubSlice(): void {
     if (this.#isStopped) return;
-    const { clock, store, compactionBatchRecords, compactionPauseMs, isStoreFull } = this.#options;
+    const { clock, store, compactionBatchRecords, compactionPauseMs, isStoreFull, metrics } = this.#options;
     const limits = { recordsMax: compactionBatchRecords, bytesMax: compactionBatchBytesMax };
+    const removedBefore = store.compaction.removed;
+    const startedMs = clock.nowMs();
     const progress = isStoreFull() ? "working" : store.compaction.step(limits);
-    if (progress === "idle") this.#isScrubbing = false;
-    else clock.after(compactionPauseMs, () => this.#scrubSlice());
+    metrics.compactedKeys.increment(store.compaction.removed - removedBefore);
+    if (progress === "working") metrics.compactionPauseMs.observe(clock.nowMs() - startedMs);
+    if (progress === "idle") {
+      this.#isScrubbing = false;
+      metrics.compactionTotalMs.observe(clock.nowMs() - this.#scrubStartedMs);
+    } else clock.after(compactionPauseMs, () => this.#scrubSlice());
   }
 
   #tickLater(): void {
-    const { clock, hub } = this.#options;
+    const { clock, hub, metrics } = this.#options;
     clock.after(hubIntervalMs, () => {
       if (this.#isStopped) return;
       hub.tick(clock.nowMs());
+      metrics.events.increment(hub.eventCount - this.#eventsReported);
+      this.#eventsReported = hub.eventCount;
       this.#syncWatchers();
       this.#tickLater();
     });

@@ -167,6 +167,7 @@ export class Replica {
       compactionBatchRecords: options.compactionBatchRecords,
       compactionPauseMs: options.compactionPauseMs,
       isStoreFull,
+      metrics,
     });
     this.#publisher = new Publisher({
       nodeId: options.nodeId,
