@@ -5,6 +5,7 @@ import { must } from "../../node/lib/assert.ts";
 
 const programs: Readonly<Record<string, { readonly path: string; readonly debianPackage: string }>> = {
   "etcdctl-3.4": { path: "/usr/bin/etcdctl", debianPackage: "etcd-client" },
+  unzip: { path: "/usr/bin/unzip", debianPackage: "unzip" },
   h2load: { path: "/usr/bin/h2load", debianPackage: "nghttp2-client" },
 };
 

@@ -17,7 +17,16 @@ interface Family {
   /** Programs whose package has another name than the tool. */
   readonly renames: Readonly<Record<string, string>>;
   readonly tools: readonly string[];
+  /** For the linker: `-s -w` keeps large programs small, `-X` sets a version. */
+  readonly linkerFlags?: string;
 }
+
+const kubernetesLinkerFlags = [
+  "-s -w",
+  ...["gitVersion=v1.34.4", "gitMajor=1", "gitMinor=34"].map(
+    (set) => `-X k8s.io/component-base/version.${set}`,
+  ),
+].join(" ");
 
 const families: Readonly<Record<string, Family>> = {
   etcd: {
@@ -41,6 +50,24 @@ const families: Readonly<Record<string, Family>> = {
     packages: ["."],
     renames: {},
     tools: ["clientv3-checks"],
+  },
+  kubernetes: {
+    source: "go/kubernetes",
+    packages: ["k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager"],
+    renames: {},
+    tools: ["kube-apiserver", "kube-controller-manager"],
+    linkerFlags: kubernetesLinkerFlags,
+  },
+  "kubernetes-nodes": {
+    source: "go/kubernetes",
+    packages: [
+      "k8s.io/kubernetes/cmd/kube-proxy",
+      "k8s.io/kubernetes/cmd/kube-scheduler",
+      "k8s.io/kubernetes/cmd/kubelet",
+    ],
+    renames: {},
+    tools: ["kube-proxy", "kube-scheduler", "kubelet"],
+    linkerFlags: kubernetesLinkerFlags,
   },
 };
 
@@ -75,7 +102,8 @@ async function build(name: string): Promise<string> {
   await mkdir(toolCache, { recursive: true });
   const folder = await mkdtemp(join(toolCache, `.building-${name}-`));
   try {
-    await run("nice", ["go", "build", "-trimpath", "-o", `${folder}/`, ...family.packages], source);
+    const flags = ["-trimpath", ...(family.linkerFlags ? ["-ldflags", family.linkerFlags] : [])];
+    await run("nice", ["go", "build", ...flags, "-o", `${folder}/`, ...family.packages], source);
     for (const [from, to] of Object.entries(family.renames))
       await rename(join(folder, from), join(folder, to));
     await writeFile(join(folder, "complete"), "");
