@@ -59,8 +59,8 @@ interface SourceFile {
   readonly imports: readonly string[];
 }
 
-function sources(): SourceFile[] {
-  return globSync("node/**/*.ts", { cwd: root })
+function sources(top: "node" | "operator" = "node"): SourceFile[] {
+  return globSync(`${top}/**/*.ts`, { cwd: root })
     .filter((path) => !path.endsWith(".test.ts") && !path.includes("/testing/"))
     .sort()
     .map((path) => {
@@ -147,4 +147,35 @@ test("no file imports itself through a cycle of folders", () => {
     done.add(folder);
   };
   for (const folder of edges.keys()) visit(folder, []);
+});
+
+/** Folders of `operator/` and the other folders whose files they may import; `proto` is proto/gen. */
+const operatorMayImport: Readonly<Record<string, readonly string[]>> = {
+  lib: [],
+  api: ["lib"],
+};
+
+/** Pure: what they give depends on their arguments only. */
+const operatorPure: readonly string[] = ["api"];
+
+test("the operator knows nothing of the member's code, and its folders import only what lies below", () => {
+  const wrong: string[] = [];
+  for (const file of sources("operator")) {
+    if (file.folder === "main") continue;
+    const allowed = operatorMayImport[file.folder];
+    assert.ok(allowed, `operator/${file.folder} has no row in the table of directions`);
+    for (const specifier of file.imports) {
+      const target = targetOf(file, specifier);
+      if (target === undefined) continue;
+      const [root, folder] = target.split("/") as [string, string];
+      const name = root === "operator" ? folder : root;
+      if (name !== file.folder && !allowed.includes(name)) wrong.push(`${file.path} imports ${target}`);
+    }
+    if (!operatorPure.includes(file.folder) || file.path === "operator/api/generate.ts") continue;
+    for (const { what, pattern } of banned) {
+      const match = pattern.exec(withoutComments(file.text));
+      if (match) wrong.push(`${file.path} uses ${what}: ${match[0]}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
 });

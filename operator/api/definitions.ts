@@ -1,0 +1,144 @@
+// The CustomResourceDefinitions as the API server takes them.
+import { clusterSpec } from "./cluster-spec.ts";
+import { clusterStatus } from "./cluster-status.ts";
+import { group, resources, schemaRevision, schemaRevisionAnnotation, version } from "./group.ts";
+import { memberSpec, memberStatus } from "./member.ts";
+import type { Json, Rule, Schema } from "./schema.ts";
+
+interface Column {
+  readonly name: string;
+  readonly type: "string" | "integer" | "date";
+  readonly jsonPath: string;
+  readonly description?: string;
+  /** Columns above 0 show with `-o wide` only. */
+  readonly priority?: number;
+}
+
+interface Definition {
+  readonly resource: (typeof resources)[keyof typeof resources];
+  readonly description: string;
+  readonly spec: Schema<unknown>;
+  readonly status: Schema<unknown>;
+  readonly rules?: readonly Rule[];
+  readonly hasScale?: boolean;
+  readonly columns: readonly Column[];
+}
+
+const age: Column = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" };
+const condition = (type: string) => `.status.conditions[?(@.type=="${type}")].status`;
+
+const definitions: readonly Definition[] = [
+  {
+    resource: resources.cluster,
+    description: "A cluster of etcdlike members.",
+    spec: clusterSpec,
+    status: clusterStatus,
+    rules: [
+      // The Pods' and Services' names are made from it and have to fit a DNS label of 63 characters.
+      {
+        rule: "size(self.metadata.name) <= 43 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        message: "the name is a DNS label of at most 43 characters that begins with a letter",
+      },
+    ],
+    hasScale: true,
+    columns: [
+      { name: "Ready", type: "string", jsonPath: condition("Ready") },
+      { name: "Members", type: "integer", jsonPath: ".status.readyReplicas", description: "Healthy members" },
+      { name: "Desired", type: "integer", jsonPath: ".spec.replicas" },
+      { name: "Version", type: "string", jsonPath: ".status.currentVersion" },
+      { name: "Leader", type: "string", jsonPath: ".status.leader" },
+      {
+        name: "Quorum",
+        type: "string",
+        jsonPath: ".status.quorum",
+        description: "healthy/needed (+tolerance)",
+      },
+      age,
+      { name: "Updated", type: "integer", jsonPath: ".status.updatedReplicas", priority: 1 },
+      { name: "Cluster ID", type: "string", jsonPath: ".status.clusterId", priority: 1 },
+      { name: "Operation", type: "string", jsonPath: ".status.operation.type", priority: 1 },
+    ],
+  },
+  {
+    resource: resources.member,
+    description:
+      "One member of an EtcdLikeCluster. Written by the operator; deleting it replaces the member.",
+    spec: memberSpec,
+    status: memberStatus,
+    columns: [
+      { name: "Cluster", type: "string", jsonPath: ".spec.clusterName" },
+      { name: "Phase", type: "string", jsonPath: ".status.phase" },
+      { name: "ID", type: "string", jsonPath: ".status.memberId" },
+      { name: "Version", type: "string", jsonPath: ".status.version" },
+      age,
+      { name: "Volume", type: "string", jsonPath: ".spec.volumeName", priority: 1 },
+    ],
+  },
+];
+
+export type CustomResourceDefinition = Readonly<Record<string, Json>> & {
+  readonly metadata: { readonly name: string };
+};
+
+export function customResourceDefinitions(): readonly CustomResourceDefinition[] {
+  return definitions.map((definition) => {
+    const { kind, plural, shortName } = definition.resource;
+    return {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: {
+        name: `${plural}.${group}`,
+        annotations: { [schemaRevisionAnnotation]: String(schemaRevision) },
+      },
+      spec: {
+        group,
+        scope: "Namespaced",
+        names: {
+          kind,
+          listKind: `${kind}List`,
+          plural,
+          singular: kind.toLowerCase(),
+          shortNames: [shortName],
+          categories: ["etcdlike"],
+        },
+        versions: [
+          {
+            name: version,
+            served: true,
+            storage: true,
+            schema: { openAPIV3Schema: rootSchema(definition) },
+            subresources: {
+              status: {},
+              ...(definition.hasScale === true ? { scale } : {}),
+            },
+            additionalPrinterColumns: definition.columns.map((column) => ({ ...column })),
+          },
+        ],
+      },
+    };
+  });
+}
+
+const scale = {
+  specReplicasPath: ".spec.replicas",
+  statusReplicasPath: ".status.replicas",
+  labelSelectorPath: ".status.selector",
+};
+
+function rootSchema(definition: Definition): Json {
+  return {
+    type: "object",
+    description: definition.description,
+    ...(definition.rules === undefined
+      ? {}
+      : { "x-kubernetes-validations": definition.rules.map((rule) => ({ ...rule })) }),
+    required: ["spec"],
+    properties: {
+      apiVersion: { type: "string" },
+      kind: { type: "string" },
+      metadata: { type: "object" },
+      spec: definition.spec.json,
+      status: definition.status.json,
+    },
+  };
+}

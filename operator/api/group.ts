@@ -1,0 +1,42 @@
+// Names that users, charts and objects in clusters rely on.
+
+export const group = "etcdlike.io";
+export const version = "v1alpha1";
+export const apiVersion = `${group}/${version}`;
+
+/**
+ * Goes up with every change of a schema. The operator refuses to act while the API server holds definitions of
+ * a lower revision: fields it depends on, its record of the operation in flight among them, would be pruned.
+ */
+export const schemaRevision = 1;
+export const schemaRevisionAnnotation = `${group}/schema-revision`;
+
+/** Kind, plural and short name of every custom resource. */
+export const resources = {
+  cluster: { kind: "EtcdLikeCluster", plural: "etcdlikeclusters", shortName: "elc" },
+  member: { kind: "EtcdLikeMember", plural: "etcdlikemembers", shortName: "elm" },
+} as const;
+
+export const labels = {
+  cluster: `${group}/cluster`,
+  member: `${group}/member`,
+  slot: `${group}/slot`,
+  /** `voter` on the Pods of members that vote; they alone stand behind the client Service. */
+  role: `${group}/role`,
+  quarantined: `${group}/quarantined`,
+} as const;
+
+export const annotations = {
+  templateHash: `${group}/template-hash`,
+  /** What the container reads at each of its starts: `new` only until the cluster is formed. */
+  initialClusterState: `${group}/initial-cluster-state`,
+  initialCluster: `${group}/initial-cluster`,
+  clusterId: `${group}/cluster-id`,
+  clusterUid: `${group}/cluster-uid`,
+  clusterToken: `${group}/cluster-token`,
+  memberId: `${group}/member-id`,
+  quarantineReason: `${group}/quarantine-reason`,
+} as const;
+
+/** On members: the operator takes the member out of the cluster before its object goes. */
+export const memberFinalizer = `${group}/member`;

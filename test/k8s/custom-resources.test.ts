@@ -1,0 +1,218 @@
+// The custom resource definitions on a real API server: it accepts them within its cost limits, and defaults,
+// rules, subresources and columns do what a user is promised.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type ControlPlane, startControlPlane } from "./support/control-plane.ts";
+import { apply, type Cli, kubectlFor } from "./support/kubectl.ts";
+
+const crds = join(import.meta.dirname, "..", "..", "crds");
+
+let bed: ControlPlane;
+let kubectl: Cli;
+
+before(async () => {
+  bed = await startControlPlane();
+  kubectl = await kubectlFor(bed.adminKubeconfig);
+  await kubectl("create", "-f", crds);
+  await kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", crds);
+});
+after(() => bed.stop());
+
+const cluster = (name: string, spec: object = {}) => ({
+  apiVersion: "etcdlike.io/v1alpha1",
+  kind: "EtcdLikeCluster",
+  metadata: { name, namespace: "default" },
+  spec,
+});
+
+async function get(
+  name: string,
+): Promise<{ spec: Record<string, unknown>; status?: Record<string, unknown> }> {
+  return JSON.parse(await kubectl("get", "elc", name, "-o", "json"));
+}
+
+test("the schemas are structural and stored as they are", async () => {
+  for (const name of ["etcdlikeclusters.etcdlike.io", "etcdlikemembers.etcdlike.io"]) {
+    const definition = JSON.parse(await kubectl("get", "crd", name, "-o", "json")) as {
+      status: { conditions: { type: string; status: string; message: string }[] };
+    };
+    const problems = definition.status.conditions.filter(
+      ({ type, status }) => type === "NonStructuralSchema" || (type === "NamesAccepted" && status !== "True"),
+    );
+    assert.deepEqual(problems, []);
+  }
+});
+
+test("an empty spec gets the documented defaults", async () => {
+  assert.equal((await apply(kubectl, cluster("defaults"))).code, 0);
+  assert.deepEqual((await get("defaults")).spec, {
+    replicas: 3,
+    version: "0.1.0",
+    image: { pullPolicy: "IfNotPresent" },
+    storage: { size: "8Gi", reclaimPolicy: "Retain" },
+    template: { terminationGracePeriodSeconds: 30 },
+    spread: { mode: "Preferred", topologyKeys: ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] },
+    services: { client: { type: "ClusterIP" } },
+    options: {},
+    updateStrategy: { type: "RollingMember" },
+    healing: { replaceAfterSeconds: 900, maxReplacementsPerHour: 2 },
+    paused: false,
+    progressDeadlineSeconds: 600,
+  });
+});
+
+const refusedAtCreation: readonly { readonly what: string; readonly spec: object; readonly text: string }[] =
+  [
+    { what: "an even size", spec: { replicas: 2 }, text: "replicas is odd, or 0 to hibernate" },
+    { what: "too many members", spec: { replicas: 11 }, text: "should be less than or equal to 9" },
+    { what: "a version of two parts", spec: { version: "1.2" }, text: "spec.version" },
+    {
+      what: "a size that is no quantity",
+      spec: { storage: { size: "8 gigabytes" } },
+      text: "spec.storage.size",
+    },
+    {
+      what: "a label of the operator's",
+      spec: { template: { labels: { "etcdlike.io/role": "voter" } } },
+      text: "labels that begin with etcdlike.io/ are the operator's",
+    },
+    {
+      what: "an election timeout too close to the heartbeat",
+      spec: { options: { heartbeatIntervalMs: 100, electionTimeoutMs: 400 } },
+      text: "electionTimeoutMs is at least five times heartbeatIntervalMs",
+    },
+    {
+      what: "a duration where revisions are counted",
+      spec: { options: { autoCompaction: { mode: "revision", retention: "1h" } } },
+      text: "retention is a number of revisions",
+    },
+    {
+      what: "an unknown policy",
+      spec: { storage: { reclaimPolicy: "Recycle" } },
+      text: "spec.storage.reclaimPolicy",
+    },
+  ];
+
+for (const { what, spec, text } of refusedAtCreation) {
+  test(`a new cluster with ${what} is refused`, async () => {
+    const outcome = await apply(kubectl, cluster("refused", spec));
+    assert.notEqual(outcome.code, 0);
+    assert.ok(outcome.stderr.includes(text), outcome.stderr);
+  });
+}
+
+test("an unknown field is named", async () => {
+  const outcome = await apply(kubectl, cluster("refused", { replicaz: 3 }));
+  assert.notEqual(outcome.code, 0);
+  assert.match(outcome.stderr, /unknown field "(spec\.)?replicaz"/);
+});
+
+for (const name of ["a".repeat(44), "1st", "a.b"]) {
+  test(`the name ${name} is refused`, async () => {
+    const outcome = await apply(kubectl, cluster(name));
+    assert.notEqual(outcome.code, 0);
+    assert.match(outcome.stderr, /DNS label of at most 43 characters/);
+  });
+}
+
+const refusedLater: readonly { readonly what: string; readonly patch: object; readonly text: string }[] = [
+  {
+    what: "another size of its volumes",
+    patch: { storage: { size: "9Gi" } },
+    text: "size cannot change once the cluster exists",
+  },
+  {
+    what: "a storage class it did not have",
+    patch: { storage: { storageClassName: "fast" } },
+    text: "storageClassName cannot change once the cluster exists",
+  },
+  {
+    what: "a minor version two steps up",
+    patch: { version: "1.4.0" },
+    text: "goes up by at most one, and never down",
+  },
+  {
+    what: "a minor version one step down",
+    patch: { version: "1.1.9" },
+    text: "goes up by at most one, and never down",
+  },
+  { what: "another major version", patch: { version: "2.2.0" }, text: "the major version cannot change" },
+];
+
+test("a running cluster keeps what cannot change", async (t) => {
+  assert.equal((await apply(kubectl, cluster("fixed", { version: "1.2.3" }))).code, 0);
+  for (const { what, patch, text } of refusedLater) {
+    await t.test(`${what} is refused`, async () => {
+      const outcome = await kubectl.attempt(
+        ...["patch", "elc", "fixed", "--type=merge", "-p", JSON.stringify({ spec: patch })],
+      );
+      assert.notEqual(outcome.code, 0);
+      assert.ok(outcome.stderr.includes(text), outcome.stderr);
+    });
+  }
+  await t.test("one minor version up and a patch version down are taken", async () => {
+    for (const version of ["1.3.0", "1.3.7", "1.3.5"]) {
+      await kubectl("patch", "elc", "fixed", "--type=merge", "-p", JSON.stringify({ spec: { version } }));
+    }
+  });
+  await t.test("server-side apply without an immutable field keeps it", async () => {
+    const outcome = await kubectl.withInput(
+      JSON.stringify(cluster("fixed", { replicas: 5 })),
+      ...["apply", "--server-side", "--force-conflicts", "-f", "-"],
+    );
+    assert.equal(outcome.code, 0, outcome.stderr);
+    assert.equal((await get("fixed")).spec["replicas"], 5);
+  });
+});
+
+test("kubectl scale goes through the scale subresource and its rules", async () => {
+  await apply(kubectl, cluster("scaled"));
+  await kubectl("scale", "elc", "scaled", "--replicas=5");
+  assert.equal((await get("scaled")).spec["replicas"], 5);
+  const outcome = await kubectl.attempt("scale", "elc", "scaled", "--replicas=4");
+  assert.notEqual(outcome.code, 0);
+  assert.match(outcome.stderr, /replicas is odd/);
+});
+
+test("status is a subresource: only its own endpoint writes it", async () => {
+  await apply(kubectl, cluster("reported"));
+  const patch = JSON.stringify({ status: { replicas: 3, readyReplicas: 2, quorum: "2/2 (+0)" } });
+  await kubectl("patch", "elc", "reported", "--type=merge", "-p", patch);
+  assert.equal((await get("reported")).status, undefined);
+  await kubectl("patch", "elc", "reported", "--subresource=status", "--type=merge", "-p", patch);
+  assert.deepEqual((await get("reported")).status, { replicas: 3, readyReplicas: 2, quorum: "2/2 (+0)" });
+  const line = await kubectl("get", "elc", "reported");
+  assert.match(line, /NAME\s+READY\s+MEMBERS\s+DESIRED\s+VERSION\s+LEADER\s+QUORUM\s+AGE/);
+  assert.match(line, /reported\s+2\s+3\s+2\/2 \(\+0\)/);
+});
+
+test("a member's identity cannot change, and its latch cannot be undone", async () => {
+  const member = {
+    apiVersion: "etcdlike.io/v1alpha1",
+    kind: "EtcdLikeMember",
+    metadata: { name: "one-0-abcd", namespace: "default" },
+    spec: {
+      clusterName: "one",
+      clusterToken: "default-one-uid",
+      slot: 0,
+      role: "Seed",
+      volumeName: "data-one-0-abcd",
+      storage: { size: "1Gi" },
+    },
+  };
+  assert.equal((await apply(kubectl, member)).code, 0);
+  const patch = (spec: object) =>
+    kubectl.attempt("patch", "elm", "one-0-abcd", "--type=merge", "-p", JSON.stringify({ spec }));
+  assert.match((await patch({ slot: 1 })).stderr, /identity cannot change/);
+  assert.match((await patch({ role: "Joiner" })).stderr, /identity cannot change/);
+  assert.equal((await patch({ clusterId: "cdf818194e3a8c32" })).code, 0);
+  assert.match((await patch({ clusterId: "1" })).stderr, /clusterId cannot change/);
+  assert.match((await patch({ clusterId: null })).stderr, /clusterId cannot change/);
+});
+
+test("kubectl get etcdlike lists all of them", async () => {
+  const names = await kubectl("get", "etcdlike", "-o", "name");
+  assert.match(names, /etcdlikemember.etcdlike.io\/one-0-abcd/);
+  assert.match(names, /etcdlikecluster.etcdlike.io\/scaled/);
+});
