@@ -11,6 +11,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import { decodeMember, type MemberChange } from "../membership/member.ts";
 import { codecs } from "../wire/codecs.ts";
+import { decodePutEntry } from "../wire/hot-entry.ts";
 import type { ConfChange, ConfState, Entry, Message } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import type { InternalRaftRequest } from "../wire/rpc.ts";
@@ -162,6 +163,11 @@ export class ApplyLoop {
 
 /** An entry is understood as a whole or the member stops: skipping part of one would make members diverge. */
 function decode(entry: Entry): InternalRaftRequest {
+  const known = decodePutEntry(entry.data);
+  if (known !== undefined) {
+    const header = { ID: known.requestId, username: "", authRevision: 0 };
+    return codecs.InternalRaftRequest.create({ header, put: known.put });
+  }
   const unknown = codecs.InternalRaftRequest.unknownField(entry.data);
   if (unknown !== undefined)
     throw unknownEntry(entry.index, `has field ${unknown}, which this version does not know`);

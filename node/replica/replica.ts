@@ -20,6 +20,7 @@ import type { MemoryStorage } from "../raft/memory-storage.ts";
 import { RawNode } from "../raft/raw-node.ts";
 import type { Ready, SoftState } from "../raft/ready.ts";
 import { codecs } from "../wire/codecs.ts";
+import { encodePutEntry } from "../wire/hot-entry.ts";
 import type { ConfChange, ConfState, HardState, Message } from "../wire/raft.ts";
 import type { InternalRaftRequest } from "../wire/rpc.ts";
 import { ApplyLoop } from "./apply-loop.ts";
@@ -286,10 +287,7 @@ export class Replica {
       return;
     }
     const requestId = this.#requestIds.next();
-    const header = { ID: requestId, username: "", authRevision: 0 };
-    const data = codecs.InternalRaftRequest.encode(
-      codecs.InternalRaftRequest.create({ ...operation, header }),
-    );
+    const data = encodeRequest(requestId, operation);
     if (data.length > this.#options.requestBytesMax) {
       done(refused("requestTooLarge"));
       return;
@@ -560,4 +558,14 @@ export class Replica {
       this.#barrier.begin();
     });
   }
+}
+
+function encodeRequest(
+  requestId: bigint,
+  operation: Partial<Omit<InternalRaftRequest, "header">>,
+): Uint8Array {
+  const { put } = operation;
+  if (put !== undefined) return encodePutEntry({ requestId, put });
+  const header = { ID: requestId, username: "", authRevision: 0 };
+  return codecs.InternalRaftRequest.encode(codecs.InternalRaftRequest.create({ ...operation, header }));
 }

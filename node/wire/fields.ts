@@ -1,6 +1,7 @@
 // Building blocks of the hand-written encoders: sizes and writers of single fields with one-byte tags, that
 // is, field numbers up to 15.
 
+import { Slab } from "../lib/slab.ts";
 import { numberSize, writeNumber } from "./int64.ts";
 
 /** gRPC puts this many bytes in front of a message. */
@@ -9,9 +10,14 @@ export const frameHeadBytes = 5;
 /** Messages from this size on get the room; for small ones a copy is cheaper than a buffer of their own. */
 const roomyMessageBytesMin = 16 * 1024;
 
-/** A target for a whole message. In front of a large one lies room for the transport, which need not copy it then. */
+const slab = new Slab();
+
+/**
+ * A target for a whole message, all of which has to be written. Small ones share blocks. In front of a large one lies
+ * room for the transport, which need not copy it then.
+ */
 export function newMessage(size: number): Uint8Array {
-  if (size < roomyMessageBytesMin) return new Uint8Array(size);
+  if (size < roomyMessageBytesMin) return slab.take(size);
   return new Uint8Array(new ArrayBuffer(frameHeadBytes + size), frameHeadBytes);
 }
 

@@ -6,6 +6,7 @@ import { noLease } from "../lib/ids.ts";
 import {
   bytesFieldSizeUnlessEmpty,
   bytesTag,
+  newMessage,
   numberFieldSizeUnlessZero,
   varintTag,
   writeBytesFieldUnlessEmpty,
@@ -36,7 +37,7 @@ export function writeKeyValue(target: Uint8Array, offset: number, kv: KeyValue):
 }
 
 export function encodeKeyValue(kv: KeyValue): Uint8Array {
-  const target = new Uint8Array(keyValueSize(kv));
+  const target = newMessage(keyValueSize(kv));
   writeKeyValue(target, 0, kv);
   return target;
 }

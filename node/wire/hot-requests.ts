@@ -1,19 +1,16 @@
-// The requests of the hot calls by hand: Range and Put as they arrive, Put as it enters the log. Same values
-// and bytes as the generic codec.
+// The requests of the hot calls by hand: Range and Put. Same values and bytes as the generic codec.
 
 import { emptyBytes } from "../lib/bytes.ts";
 import type { LeaseId } from "../lib/ids.ts";
 import { noLease } from "../lib/ids.ts";
 import {
   bytesFieldSizeUnlessEmpty,
+  newMessage,
   numberFieldSizeUnlessZero,
-  sizedFieldSize,
   writeBytesFieldUnlessEmpty,
-  writeFieldStart,
   writeNumberFieldUnlessZero,
 } from "./fields.ts";
 import { leaseFieldSize, writeLeaseField } from "./hot-kv.ts";
-import { numberSize, writeNumber } from "./int64.ts";
 import { Reader, skipBeyond } from "./reader.ts";
 import type { PutRequest, RangeRequest } from "./rpc.ts";
 
@@ -134,28 +131,12 @@ export function decodePutRequest(bytes: Uint8Array): PutRequest {
 }
 
 export function encodePutRequest(put: PutRequest): Uint8Array {
-  const target = new Uint8Array(putRequestSize(put));
+  const target = newMessage(putRequestSize(put));
   writePutRequest(target, 0, put);
   return target;
 }
 
-/** The two-byte tag of InternalRaftRequest.header, field 100. */
-const headerTag = [0xa2, 0x06] as const;
-
-/** The log entry of a put: an InternalRaftRequest with this put and an encoded RequestHeader. */
-export function encodePutEntry(header: Uint8Array, put: PutRequest): Uint8Array {
-  const putSize = putRequestSize(put);
-  const size = sizedFieldSize(putSize) + headerTag.length + numberSize(header.length) + header.length;
-  const target = new Uint8Array(size);
-  let at = writePutRequest(target, writeFieldStart(target, 0, 4, putSize), put);
-  target[at++] = headerTag[0];
-  target[at++] = headerTag[1];
-  at = writeNumber(target, at, header.length);
-  target.set(header, at);
-  return target;
-}
-
-function putRequestSize(put: PutRequest): number {
+export function putRequestSize(put: PutRequest): number {
   return (
     bytesFieldSizeUnlessEmpty(put.key) +
     bytesFieldSizeUnlessEmpty(put.value) +
@@ -166,7 +147,7 @@ function putRequestSize(put: PutRequest): number {
   );
 }
 
-function writePutRequest(target: Uint8Array, offset: number, put: PutRequest): number {
+export function writePutRequest(target: Uint8Array, offset: number, put: PutRequest): number {
   let at = writeBytesFieldUnlessEmpty(target, offset, 1, put.key);
   at = writeBytesFieldUnlessEmpty(target, at, 2, put.value);
   at = writeLeaseField(target, at, 3, put.lease);

@@ -5,8 +5,9 @@ import { leaseId, nodeId } from "../lib/ids.ts";
 import type { Random } from "../lib/random.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { codecs, genericCodecs } from "./codecs.ts";
+import { WireError } from "./error.ts";
+import { decodePutEntry, encodePutEntry } from "./hot-entry.ts";
 import { encodeKeyValue, KeyValueScan, withoutValue } from "./hot-kv.ts";
-import { encodePutEntry } from "./hot-requests.ts";
 import { encodeEvent, encodeRangeResponse, encodeWatchResponse } from "./hot-responses.ts";
 import type { Event, KeyValue, PutRequest, ResponseHeader } from "./rpc.ts";
 
@@ -148,6 +149,39 @@ test("a put's answer has the bytes of the generic codec", () => {
   });
 });
 
+function readsAsPut(entry: Uint8Array): boolean {
+  try {
+    return decodePutEntry(entry) !== undefined;
+  } catch (error) {
+    assert.ok(error instanceof WireError);
+    return false;
+  }
+}
+
+test("an entry that holds more than a put and a request id is left to the generic codec", () => {
+  const { InternalRaftRequest } = genericCodecs;
+  const put = codecs.PutRequest.create({ key: utf8("k") });
+  const header = { ID: 7n, username: "", authRevision: 0 };
+  const others = [
+    { header: { ...header, username: "root" }, put },
+    { header: { ...header, authRevision: 3 }, put },
+    { header, put, leaseRevoke: { ID: leaseId(3n) } },
+    { header, deleteRange: genericCodecs.DeleteRangeRequest.create({ key: utf8("k") }) },
+    { put },
+    { header },
+    {},
+  ];
+  for (const fields of others) {
+    const entry = InternalRaftRequest.encode(InternalRaftRequest.create(fields));
+    assert.equal(decodePutEntry(entry), undefined, hex(entry));
+  }
+  const plain = encodePutEntry({ requestId: 7n, put });
+  assert.equal(decodePutEntry(Uint8Array.of(...plain, 0xc0, 0x3e, 1)), undefined, "an unknown field behind");
+  for (let cut = 0; cut < plain.length; cut++) {
+    assert.ok(!readsAsPut(plain.subarray(0, cut)), `the first ${cut} bytes`);
+  }
+});
+
 test("a put's log entry has the bytes of the generic codec", () => {
   rounds(7, (random) => {
     const put: PutRequest = {
@@ -158,11 +192,13 @@ test("a put's log entry has the bytes of the generic codec", () => {
       ignoreValue: random.below(2) === 1,
       ignoreLease: random.below(2) === 1,
     };
-    const header = { ID: drawId(random), username: "user".repeat(random.below(60)), authRevision: 3 };
+    const header = { ID: drawId(random), username: "", authRevision: 0 };
     const expected = genericCodecs.InternalRaftRequest.encode(
       genericCodecs.InternalRaftRequest.create({ header, put }),
     );
-    assert.equal(hex(encodePutEntry(genericCodecs.RequestHeader.encode(header), put)), hex(expected));
+    const entry = encodePutEntry({ requestId: header.ID, put });
+    assert.equal(hex(entry), hex(expected));
+    assert.deepEqual(decodePutEntry(entry), { requestId: header.ID, put });
     assert.equal(hex(codecs.PutRequest.encode(put)), hex(genericCodecs.PutRequest.encode(put)));
   });
 });

@@ -2,6 +2,7 @@
 // so one pass suffices: fields are prepended in falling number order and come out in rising order.
 
 import { assert } from "../lib/assert.ts";
+import { newMessage } from "./fields.ts";
 import { highHalf, lowHalf, varintSize, writeVarint } from "./int64.ts";
 
 /** Holds most messages without growing. */
@@ -23,7 +24,8 @@ export class Writer {
 
   /** A copy of what was written; the writer is empty afterwards. */
   finish(): Uint8Array {
-    const written = this.#buffer.slice(this.#start);
+    const written = newMessage(this.size);
+    written.set(this.#buffer.subarray(this.#start));
     this.reset();
     return written;
   }

@@ -5,6 +5,7 @@ import { must } from "../../lib/assert.ts";
 import type { BackendReader, Bucket, Cursor, KeyRange } from "../../lib/backend.ts";
 import { compareBytes, emptyBytes } from "../../lib/bytes.ts";
 import { FatalError } from "../../lib/fatal.ts";
+import { Slab } from "../../lib/slab.ts";
 import { faultOf, seedOf, trailerBytes } from "./envelope.ts";
 import type {
   Database,
@@ -14,6 +15,8 @@ import type {
   ReadTransaction,
 } from "./environment.ts";
 import { fatalOfStoreError } from "./errors.ts";
+
+const { copy } = Buffer.prototype;
 
 export interface ReaderOptions {
   readonly environment: Environment;
@@ -95,9 +98,16 @@ export class StoreReader implements BackendReader {
   /** A copy of the value without its trailer. */
   #checked(bucket: Bucket, key: Uint8Array, bytes: Uint8Array, length: number): Uint8Array {
     const fault = faultOf(key, bytes, length, seedOf(bucket));
-    if (fault === undefined) return this.#values.copy(bytes, length - trailerBytes);
+    if (fault === undefined) return this.#copy(bytes, length - trailerBytes);
     const text = `${this.#file}: bucket ${bucket}, key ${Buffer.from(key).toString("hex")}: ${fault}`;
     throw this.#fatal(new FatalError("STORE_DAMAGED", text, { file: this.#file }));
+  }
+
+  /** `bytes` may claim any length; its first `length` bytes are copied. */
+  #copy(bytes: Uint8Array, length: number): Uint8Array {
+    const target = this.#values.take(length);
+    copy.call(bytes, target, 0, 0, length);
+    return target;
   }
 
   #fatal(error: FatalError): FatalError {
@@ -156,32 +166,3 @@ const emptyCursor: Cursor = {
   value: emptyBytes,
   close() {},
 };
-
-/** Large enough to make allocation cheap, small enough that a value kept for long pins little. */
-const slabBytes = 16 * 1024;
-const slabValueBytesMax = slabBytes / 8;
-
-const { copy } = Buffer.prototype;
-
-/** Copies small values side by side into shared blocks: an array buffer for each would cost as much as the read. */
-class Slab {
-  #block = new ArrayBuffer(slabBytes);
-  #used = 0;
-
-  /** `bytes` may claim any length; its first `length` bytes are copied. */
-  copy(bytes: Uint8Array, length: number): Uint8Array {
-    let target: Uint8Array;
-    if (length > slabValueBytesMax) {
-      target = new Uint8Array(length);
-    } else {
-      if (this.#used + length > slabBytes) {
-        this.#block = new ArrayBuffer(slabBytes);
-        this.#used = 0;
-      }
-      target = new Uint8Array(this.#block, this.#used, length);
-      this.#used += length;
-    }
-    copy.call(bytes, target, 0, 0, length);
-    return target;
-  }
-}

@@ -1,0 +1,23 @@
+// Room for small byte arrays in shared blocks: an array buffer of its own costs as much as everything else that is
+// done with a record of a few hundred bytes (measured: 0.94 us against 0.11 us).
+
+/** Large enough to make allocation cheap, small enough that a value kept for long pins little. */
+const blockBytes = 16 * 1024;
+const sharedBytesMax = blockBytes / 8;
+
+export class Slab {
+  #block = new ArrayBuffer(blockBytes);
+  #used = 0;
+
+  /** Zeroed bytes that nobody else has. Their buffer is shared: it must never be transferred to another thread. */
+  take(length: number): Uint8Array {
+    if (length > sharedBytesMax) return new Uint8Array(length);
+    if (this.#used + length > blockBytes) {
+      this.#block = new ArrayBuffer(blockBytes);
+      this.#used = 0;
+    }
+    const bytes = new Uint8Array(this.#block, this.#used, length);
+    this.#used += length;
+    return bytes;
+  }
+}
