@@ -24,8 +24,8 @@ function namingServers(): ListenerServers {
   const naming = (name: string) => ({ serve: (socket: Socket) => socket.end(name), stop: async () => {} });
   return {
     grpc: naming("grpc") as unknown as GrpcServer,
-    http: naming("http") as MemberHttpServer,
-    metrics: naming("metrics") as MemberHttpServer,
+    http: naming("http") as unknown as MemberHttpServer,
+    metrics: naming("metrics") as unknown as MemberHttpServer,
   };
 }
 

@@ -228,18 +228,6 @@ async function openSurface({
     snapshot: new SnapshotService({ api, spool: new FolderSpool(snapPath), log }),
     cluster: new ClusterService(api),
   };
-  const grpc = new GrpcServer({
-    routes: [...memberRoutes(services), ...health.routes()],
-    leader: monitor,
-    metrics: metrics.grpc,
-    log,
-    onUnexpected: options.onUnexpected,
-    maxRequestBytes: config.maxRequestBytes,
-    maxConcurrentStreams: config.maxConcurrentStreams,
-    keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
-    keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
-    warningUnaryRequestDurationMs: config.warningUnaryRequestDurationMs,
-  });
   const http = (kind: "client" | "metrics"): Promise<MemberHttpServer> =>
     createHttpServer({
       kind,
@@ -253,6 +241,20 @@ async function openSurface({
     });
   const clientHttp = await http("client");
   const metricsHttp = await http("metrics");
+  const grpc = new GrpcServer({
+    routes: [...memberRoutes(services), ...health.routes()],
+    leader: monitor,
+    metrics: metrics.grpc,
+    log,
+    http: (request) => clientHttp.inject(request),
+    onUnexpected: options.onUnexpected,
+    maxRequestBytes: config.maxRequestBytes,
+    maxConcurrentStreams: config.maxConcurrentStreams,
+    keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
+    keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
+    keepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
+    warningUnaryRequestDurationMs: config.warningUnaryRequestDurationMs,
+  });
   const listeners = await openListeners(config, { grpc, http: clientHttp, metrics: metricsHttp }, log);
   health.setServing(true);
   return {

@@ -17,6 +17,20 @@ export interface Call {
 /** A handler may answer at once (no promise) or later. It fails by throwing or rejecting with an ApiError. */
 export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
 
+/** Where the answer of a call goes that was begun without a promise. Only the first word counts. */
+export interface Answer<Response> {
+  succeed(response: Response): void;
+  /** An ApiError goes to the client as it is; anything else is a bug. */
+  fail(error: unknown): void;
+}
+
+/** A handler of a hot call: it answers by calling back, at once or later, and fails by throwing or through the answer. */
+export type DirectHandler<Request, Response> = (
+  request: Request,
+  call: Call,
+  answer: Answer<Response>,
+) => void;
+
 /** The transport pulls the next message only when the client has room for it: that is the backpressure. */
 export type ServerStreamHandler<Request, Response> = (
   request: Request,

@@ -62,6 +62,7 @@ export interface MemberConfig {
   readonly maxRequestBytes: number;
   readonly maxConcurrentStreams: number;
   /** Zero: connections are not pinged. */
+  readonly grpcKeepaliveMinTimeMs: number;
   readonly grpcKeepaliveIntervalMs: number;
   readonly grpcKeepaliveTimeoutMs: number;
   readonly socketReusePort: boolean;
@@ -181,6 +182,7 @@ export function buildConfig(settings: Settings, notices: Notice[]): MemberConfig
     maxTxnOps: get("max-txn-ops"),
     maxRequestBytes: get("max-request-bytes"),
     maxConcurrentStreams: get("max-concurrent-streams"),
+    grpcKeepaliveMinTimeMs: get("grpc-keepalive-min-time"),
     grpcKeepaliveIntervalMs: get("grpc-keepalive-interval"),
     grpcKeepaliveTimeoutMs: get("grpc-keepalive-timeout"),
     socketReusePort: get("socket-reuse-port"),

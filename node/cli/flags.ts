@@ -129,7 +129,7 @@ const listenerFlags: readonly FlagSpec[] = [
   flag("listen-metrics-urls", "urls", "", "Further places for /metrics and the health endpoints."),
   inert("listen-peer-urls", "urls", "http://localhost:2380", "peers are not served yet"),
   flag("max-concurrent-streams", "uint32", "4294967295", "Streams a connection may have open."),
-  inert("grpc-keepalive-min-time", "duration", "5s", "clients that ping too often are not turned away yet"),
+  flag("grpc-keepalive-min-time", "duration", "5s", "Clients that ping more often are turned away."),
   flag(
     "grpc-keepalive-interval",
     "duration",

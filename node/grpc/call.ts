@@ -1,91 +1,87 @@
-// A call as handlers see it, on top of grpc-js.
+// What the calls of all kinds have in common: what they need of the server, who listens for their cancellation, and
+// how messages become requests and responses become messages.
 
-import type { Metadata } from "@grpc/grpc-js";
-import type { Call } from "../api/call.ts";
-import type { ApiError } from "../api/errors.ts";
+import { ApiError } from "../api/errors.ts";
+import { deflate, inflate, isKnownEncoding, unknownEncoding } from "./compression.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { framed } from "./frames.ts";
+import type { GrpcHead, Target } from "./head.ts";
+import type { Connection } from "./http2/connection.ts";
+import type { Message } from "./message-queue.ts";
+import { malformedMessage } from "./status.ts";
 
-/** What every kind of grpc-js call offers. */
-export interface SurfaceCall {
-  readonly cancelled: boolean;
-  readonly metadata: Metadata;
-  getDeadline(): Date | number;
-  getPeer(): string;
-  once(event: "cancelled", fn: () => void): unknown;
+/** The server that calls are on. */
+export interface CallHost {
+  readonly messageBytesMax: number;
+  readonly deadlines: Deadlines;
+  /** Checks that hold for every call. True when the client wants to hear of a lost leader. Throws ApiError. */
+  admit(head: GrpcHead, type: "unary" | "stream"): boolean;
+  /** An error that is no ApiError is a bug, and is reported as one. */
+  asApiError(error: unknown): ApiError;
+  onAnswered(target: Target, connection: Connection, tookMs: number, responseBytes: number): void;
 }
 
-export class GrpcCall implements Call {
-  readonly #surface: SurfaceCall;
-  readonly #onCancel: (() => void)[] = [];
-  #metadata: ReadonlyMap<string, string> | undefined;
-  /** Set when the last word was said, by us or by the transport. */
-  #isEnded = false;
-  #isCancelled = false;
-  readonly #onAbort: (error: ApiError) => void;
+/** Those who want to know that a call was cancelled. Most calls have none. */
+export class CancelListeners {
+  #fns: (() => void)[] | undefined;
 
-  /** `onAbort` ends the call for its handler. */
-  constructor(surface: SurfaceCall, onAbort: (error: ApiError) => void) {
-    this.#surface = surface;
-    this.#onAbort = onAbort;
-    // grpc-js emits "cancelled" after every call, also after one that we ended.
-    surface.once("cancelled", () => this.cancel());
-    if (surface.cancelled) this.cancel();
+  add(fn: () => void): void {
+    this.#fns ??= [];
+    this.#fns.push(fn);
   }
 
-  get metadata(): ReadonlyMap<string, string> {
-    this.#metadata ??= textMetadata(this.#surface.metadata);
-    return this.#metadata;
+  notify(): void {
+    const fns = this.#fns;
+    this.#fns = undefined;
+    if (fns !== undefined) for (const fn of fns) fn();
   }
 
-  get isCancelled(): boolean {
-    return this.#isCancelled;
-  }
-
-  /** True once there is nothing more to say to the client. */
-  get isEnded(): boolean {
-    return this.#isEnded;
-  }
-
-  get isPastDeadline(): boolean {
-    return Number(this.#surface.getDeadline()) <= Date.now();
-  }
-
-  get peer(): string {
-    return this.#surface.getPeer();
-  }
-
-  /** The first value of one header, without building the whole map. */
-  header(name: string): string | undefined {
-    const value = this.#surface.metadata.get(name)[0];
-    return typeof value === "string" ? value : undefined;
-  }
-
-  onCancel(fn: () => void): void {
-    if (this.#isCancelled) fn();
-    else if (!this.#isEnded) this.#onCancel.push(fn);
-  }
-
-  abort(error: ApiError): void {
-    this.#onAbort(error);
-  }
-
-  /** After this, a "cancelled" of the transport means nothing. */
-  end(): void {
-    this.#isEnded = true;
-    this.#onCancel.length = 0;
-  }
-
-  /** Tells the handler to stop: the client went away, or the server ends the call. */
-  cancel(): void {
-    if (this.#isEnded || this.#isCancelled) return;
-    this.#isCancelled = true;
-    for (const fn of this.#onCancel.splice(0)) fn();
+  clear(): void {
+    this.#fns = undefined;
   }
 }
 
-function textMetadata(metadata: Metadata): ReadonlyMap<string, string> {
-  const result = new Map<string, string>();
-  for (const [name, value] of Object.entries(metadata.getMap())) {
-    if (typeof value === "string") result.set(name, value);
+/** Throws ApiError. */
+export function decodeRequest(
+  host: CallHost,
+  head: GrpcHead,
+  { route, metrics }: Target,
+  message: Message,
+): unknown {
+  let { bytes } = message;
+  if (message.isCompressed) {
+    if (!isKnownEncoding(head.encoding)) throw unknownEncoding(head.encoding);
+    bytes = inflate(bytes, head.encoding, host.messageBytesMax);
   }
-  return result;
+  metrics.received(bytes.length);
+  try {
+    return route.decode(bytes);
+  } catch (error) {
+    throw malformedMessage(error);
+  }
+}
+
+/** An encoded response with its head, as it goes into the stream. Clients that compress are answered so. */
+export function frameOf(head: GrpcHead, response: Uint8Array): Uint8Array {
+  if (head.encoding !== "gzip") return framed(response);
+  const { isCompressed, bytes } = deflate(response);
+  const frame = framed(bytes);
+  frame[0] = isCompressed ? 1 : 0;
+  return frame;
+}
+
+/** What the answers to a client that compresses are compressed with. */
+export function encodingFields(head: GrpcHead): readonly string[] {
+  return head.encoding === "gzip" ? gzipFields : noFields;
+}
+
+const gzipFields: readonly string[] = ["grpc-encoding", "gzip"];
+const noFields: readonly string[] = [];
+
+export function deadlineExceeded(): ApiError {
+  return new ApiError("DeadlineExceeded", "context deadline exceeded");
+}
+
+export function secondsSince(startMs: number): number {
+  return (performance.now() - startMs) / 1000;
 }

@@ -1,7 +1,7 @@
 // A route binds a method of the table to its handler. The helpers below are where the types of both are held
 // together; past them a route is bytes in, bytes out.
 
-import type { BidiHandler, ServerStreamHandler, UnaryHandler } from "../api/call.ts";
+import type { BidiHandler, DirectHandler, ServerStreamHandler, UnaryHandler } from "../api/call.ts";
 import { assert } from "../lib/assert.ts";
 import type { Codec } from "../wire/codec.ts";
 import type { Method } from "../wire/services.ts";
@@ -20,6 +20,12 @@ export interface UnaryRoute extends RouteBase {
   readonly handler: UnaryHandler<unknown, unknown>;
 }
 
+/** A unary method whose handler answers without a promise. */
+export interface DirectRoute extends RouteBase {
+  readonly kind: "direct";
+  readonly handler: DirectHandler<unknown, unknown>;
+}
+
 export interface ServerStreamRoute extends RouteBase {
   readonly kind: "serverStream";
   readonly handler: ServerStreamHandler<unknown, unknown>;
@@ -30,7 +36,7 @@ export interface BidiRoute extends RouteBase {
   readonly handler: BidiHandler<unknown, unknown>;
 }
 
-export type Route = UnaryRoute | ServerStreamRoute | BidiRoute;
+export type Route = UnaryRoute | DirectRoute | ServerStreamRoute | BidiRoute;
 
 /** A method whose request decodes to `Request` and whose response is encoded from `Response`. */
 type MethodOf<Request, Response> = Method<Codec<Request, never>, Codec<unknown, Response>>;
@@ -41,6 +47,14 @@ export function unary<Request, Response>(
 ): UnaryRoute {
   assert(method.kind === "unary", "the method is unary", { path: method.path });
   return { ...base(method), kind: "unary", handler: handler as UnaryHandler<unknown, unknown> };
+}
+
+export function direct<Request, Response>(
+  method: MethodOf<Request, Response>,
+  handler: DirectHandler<Request, Response>,
+): DirectRoute {
+  assert(method.kind === "unary", "the method is unary", { path: method.path });
+  return { ...base(method), kind: "direct", handler: handler as DirectHandler<unknown, unknown> };
 }
 
 export function serverStream<Request, Response>(

@@ -3,6 +3,7 @@
 
 import type { Server as HttpServer } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex, Readable } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Logger } from "../lib/log.ts";
 import { buildVersion, compatibleVersion, storageVersion } from "../lib/version.ts";
@@ -22,14 +23,38 @@ export interface HttpServerOptions {
   readonly hostWhitelist: readonly string[];
 }
 
+/** A request that came another way than over HTTP/1.1. */
+export interface InjectedRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly authority: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly remoteAddress: string;
+}
+
+export interface InjectedResponse {
+  readonly status: number;
+  /** Lower-case names and values in turn. */
+  readonly fields: readonly string[];
+  readonly body: Readable;
+}
+
 export interface MemberHttpServer {
   serve(socket: Socket): void;
+  /** Answers a request of another transport as one over HTTP/1.1. */
+  inject(request: InjectedRequest): Promise<InjectedResponse>;
   /** Closes every connection, after answers under way or after the grace. */
   stop(graceMs: number): Promise<void>;
 }
 
 export async function createHttpServer(options: HttpServerOptions): Promise<MemberHttpServer> {
-  const app = fastify({ logger: false, forceCloseConnections: "idle" });
+  const app = fastify({
+    logger: false,
+    forceCloseConnections: "idle",
+    clientErrorHandler: answerBadRequest,
+  });
   if (options.kind === "client") guardClients(app, options);
   addHealth(app, options);
   app.all("/metrics", async (_request, reply) =>
@@ -51,6 +76,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
   return new FastifyServer(app);
 }
 
+/** What begins with no method of HTTP is another protocol, and would not understand an answer. */
+function answerBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === "HPE_INVALID_METHOD" || !socket.writable) socket.destroy();
+  else socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+}
+
 const idleSweepMs = 20;
 
 class FastifyServer implements MemberHttpServer {
@@ -67,6 +98,23 @@ class FastifyServer implements MemberHttpServer {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
     this.#server.emit("connection", socket);
+  }
+
+  async inject(request: InjectedRequest): Promise<InjectedResponse> {
+    const response = await this.#app.inject({
+      method: request.method as "GET",
+      url: request.path,
+      headers: { ...request.headers, host: request.authority },
+      payload: Buffer.from(request.body.buffer, request.body.byteOffset, request.body.length),
+      remoteAddress: request.remoteAddress,
+      payloadAsStream: true,
+    });
+    const fields: string[] = [];
+    for (const [name, value] of Object.entries(response.headers)) {
+      if (value === undefined) continue;
+      for (const one of Array.isArray(value) ? value : [value]) fields.push(name.toLowerCase(), String(one));
+    }
+    return { status: response.statusCode, fields, body: response.stream() };
   }
 
   async stop(graceMs: number): Promise<void> {

@@ -45,6 +45,12 @@ const families: Readonly<Record<string, Family>> = {
     renames: {},
     tools: ["benchmark", "etcd-dump-db", "etcd-dump-logs"],
   },
+  h2spec: {
+    source: "go/h2spec",
+    packages: ["github.com/summerwind/h2spec/cmd/h2spec"],
+    renames: {},
+    tools: ["h2spec"],
+  },
   "client-checks": {
     source: "../e2e/go",
     packages: ["."],

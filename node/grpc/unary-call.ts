@@ -1,0 +1,217 @@
+// A call with one request and one response. Hot: where the handler answers at once, and the windows have room, the
+// call is this object and nothing else; a stream is opened only for those that wait.
+
+import type { Answer, Call } from "../api/call.ts";
+import { ApiError } from "../api/errors.ts";
+import { trailersOnly } from "./answers.ts";
+import {
+  type CallHost,
+  CancelListeners,
+  deadlineExceeded,
+  decodeRequest,
+  encodingFields,
+  frameOf,
+  secondsSince,
+} from "./call.ts";
+import { isKnownEncoding, unknownEncoding } from "./compression.ts";
+import type { Mortal } from "./deadlines.ts";
+import type { GrpcHead, Target } from "./head.ts";
+import type { Connection } from "./http2/connection.ts";
+import { okTrailers } from "./http2/sender.ts";
+import type { Stream, StreamOwner } from "./http2/stream.ts";
+import { type Message, MessageQueue } from "./message-queue.ts";
+
+export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
+  readonly #host: CallHost;
+  readonly #connection: Connection;
+  readonly #streamId: number;
+  readonly #head: GrpcHead;
+  readonly #target: Target;
+  readonly #startMs: number;
+  readonly deadlineMs: number;
+  #stream: Stream | undefined;
+  /** The request, as far as it came. */
+  #incoming: MessageQueue | undefined;
+  #isCancelled = false;
+  /** The last word was said, by us or by the transport. */
+  #isEnded = false;
+  #listeners: CancelListeners | undefined;
+
+  constructor(host: CallHost, connection: Connection, streamId: number, head: GrpcHead, target: Target) {
+    this.#host = host;
+    this.#connection = connection;
+    this.#streamId = streamId;
+    this.#head = head;
+    this.#target = target;
+    this.#startMs = performance.now();
+    this.deadlineMs =
+      head.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#startMs + head.timeoutMs;
+    target.metrics.started();
+  }
+
+  /** The request is still on its way. */
+  wait(isRemoteOpen: boolean, bodyBytes: number | undefined): void {
+    this.#incoming = new MessageQueue(this.#host.messageBytesMax);
+    this.#open(isRemoteOpen, bodyBytes);
+  }
+
+  /** The whole request is here. Its bytes stay as they are. */
+  run(message: Message): void {
+    try {
+      if (!isKnownEncoding(this.#head.encoding)) throw unknownEncoding(this.#head.encoding);
+      const request = decodeRequest(this.#host, this.#head, this.#target, message);
+      this.#host.admit(this.#head, "unary");
+      this.#handle(request);
+    } catch (error) {
+      this.fail(error);
+    }
+    if (!this.#isEnded && this.#stream === undefined) this.#open(false, undefined);
+  }
+
+  get metadata(): ReadonlyMap<string, string> {
+    return this.#head.metadata;
+  }
+
+  get isCancelled(): boolean {
+    return this.#isCancelled;
+  }
+
+  onCancel(fn: () => void): void {
+    if (this.#isCancelled) fn();
+    else if (!this.#isEnded) {
+      this.#listeners ??= new CancelListeners();
+      this.#listeners.add(fn);
+    }
+  }
+
+  abort(error: ApiError): void {
+    this.#cancel();
+    this.fail(error);
+  }
+
+  succeed(response: unknown): void {
+    if (this.#isEnded) return;
+    const { route, metrics } = this.#target;
+    let bytes: Uint8Array;
+    try {
+      bytes = route.encode(response);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    const isPlain = this.#head.encoding !== "gzip";
+    if (!isPlain || !this.#connection.answer(this.#streamId, this.#stream, bytes)) {
+      if (this.#connection.isOverloaded) {
+        this.onOverload();
+        return;
+      }
+      this.#queue(frameOf(this.#head, bytes));
+    }
+    metrics.sent(bytes.length);
+    this.#end("OK");
+    this.#host.onAnswered(this.#target, this.#connection, performance.now() - this.#startMs, bytes.length);
+  }
+
+  fail(error: unknown): void {
+    if (this.#isEnded) return;
+    const known = this.#host.asApiError(error);
+    this.#end(known.code);
+    const fields = trailersOnly(known);
+    if (this.#stream === undefined) this.#connection.answerFields(this.#streamId, fields, false);
+    else this.#connection.endWithFields(this.#stream, fields);
+  }
+
+  onDeadline(): void {
+    this.#cancel();
+    this.fail(deadlineExceeded());
+  }
+
+  onData(bytes: Uint8Array, start: number, end: number): void {
+    const incoming = this.#incoming;
+    const stream = this.#stream;
+    if (incoming === undefined || stream === undefined) return;
+    const { windows } = this.#connection;
+    incoming.push(bytes, start, end);
+    if (!windows.hold(stream, end - start)) {
+      this.onOverload();
+      return;
+    }
+    if (!incoming.hasNext) windows.grant(stream);
+    else if (incoming.isOversized) this.#runIncoming(incoming);
+  }
+
+  onEnd(): void {
+    const incoming = this.#incoming;
+    if (incoming === undefined) return;
+    if (incoming.hasNext) this.#runIncoming(incoming);
+    else if (incoming.length > 0) this.fail(new ApiError("Internal", "unexpected EOF"));
+    else {
+      const text = "cardinality violation: received no request message from non-client-streaming RPC";
+      this.fail(new ApiError("Internal", text));
+    }
+  }
+
+  onReset(): void {
+    const isLate = this.deadlineMs <= performance.now();
+    this.#cancel();
+    if (!this.#isEnded) this.#end(isLate ? "DeadlineExceeded" : "Canceled");
+  }
+
+  onRoom(): void {}
+
+  onOverload(): void {
+    this.fail(new ApiError("ResourceExhausted", "etcdserver: too many requests"));
+  }
+
+  #handle(request: unknown): void {
+    const { route } = this.#target;
+    if (route.kind === "direct") route.handler(request, this, this);
+    else if (route.kind === "unary") {
+      const response = route.handler(request, this);
+      if (response instanceof Promise) {
+        response.then(
+          (value) => this.succeed(value),
+          (error) => this.fail(error),
+        );
+      } else this.succeed(response);
+    }
+  }
+
+  #runIncoming(incoming: MessageQueue): void {
+    this.#incoming = undefined;
+    const message = incoming.shift();
+    if (this.#stream !== undefined) this.#connection.windows.release(this.#stream, this.#stream.heldBytes);
+    if (message instanceof ApiError) this.fail(message);
+    else this.run(message);
+  }
+
+  /** An answer that has to wait, or is compressed. */
+  #queue(frame: Uint8Array): void {
+    const connection = this.#connection;
+    this.#stream ??= connection.open(this.#streamId, this, false);
+    connection.sendHead(this.#stream, connection.sender.encoder.grpcHead(encodingFields(this.#head)));
+    connection.sendBody(this.#stream, frame);
+    connection.end(this.#stream, okTrailers);
+  }
+
+  #open(isRemoteOpen: boolean, bodyBytes: number | undefined): void {
+    this.#stream = this.#connection.open(this.#streamId, this, isRemoteOpen, bodyBytes);
+    if (this.deadlineMs !== Number.POSITIVE_INFINITY) this.#host.deadlines.add(this);
+  }
+
+  #cancel(): void {
+    if (this.#isEnded || this.#isCancelled) return;
+    this.#isCancelled = true;
+    this.#listeners?.notify();
+  }
+
+  #end(code: Parameters<Target["metrics"]["handled"]>[0]): void {
+    this.#isEnded = true;
+    this.#listeners = undefined;
+    this.#incoming = undefined;
+    if (this.#stream !== undefined && this.deadlineMs !== Number.POSITIVE_INFINITY) {
+      this.#host.deadlines.delete(this);
+    }
+    this.#target.metrics.handled(code, secondsSince(this.#startMs));
+  }
+}
