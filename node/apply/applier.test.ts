@@ -231,3 +231,65 @@ test("requests are counted by operation, and those of several operations as tran
   apply({ txn: codecs.TxnRequest.create({ success: [putOp("a", "1")], failure: [putOp("b", "1")] }) });
   assert.deepEqual(counts, { puts: 5, putBytes: 13, deletes: 2, ranges: 1, txns: 1 });
 });
+
+test("the version of the store follows the version of the cluster", () => {
+  const { apply, backend, members } = bed();
+  const stored = (): string | undefined => {
+    const value = backend.get("meta", utf8("storageVersion"));
+    return value === undefined ? undefined : textOf(value);
+  };
+  const steps: readonly [string, string | undefined][] = [
+    ["3.0.0", undefined],
+    ["3.6.0", "3.6.0"],
+    ["3.5.0", undefined],
+    ["3.6.14", "3.6.0"],
+  ];
+  for (const [ver, expected] of steps) {
+    apply({ clusterVersionSet: { ver } });
+    assert.equal(stored(), expected, ver);
+  }
+  assert.equal(members.clusterVersion, "3.6.0");
+});
+
+test("a checkpoint of a lease is stored from cluster version 3.6 on, whatever the flags say", () => {
+  for (const [ver, expected] of [
+    ["3.5.0", 0],
+    ["3.6.0", 4],
+  ] as const) {
+    const { apply, backend, lessor } = bed();
+    apply({ clusterVersionSet: { ver } });
+    apply({ leaseGrant: { ID: leaseId(7n), TTL: 100 } });
+    apply({ leaseCheckpoint: { checkpoints: [{ ID: leaseId(7n), remainingTTL: 4 }] } });
+    assert.equal(lessor.has(leaseId(7n)), true);
+    const restarted = new Lessor(backend);
+    restarted.promote(0, 0);
+    const left = restarted.status(leaseId(7n), 0)?.remainingSeconds;
+    assert.equal(left, expected === 0 ? 100 : expected, ver);
+  }
+});
+
+test("a downgrade is stored in etcd's bytes and known after a restart", () => {
+  const { apply, backend, members } = bed();
+  const stored = (): string => textOf(backend.get("cluster", utf8("downgrade")) ?? utf8(""));
+  apply({ downgradeInfoSet: { enabled: true, ver: "3.5.0" } });
+  assert.equal(stored(), '{"target-version":"3.5.0","enabled":true}');
+  assert.deepEqual(new Members(backend).downgrade, { isEnabled: true, target: "3.5.0" });
+  apply({ downgradeInfoSet: { enabled: false, ver: "3.5.0" } });
+  assert.equal(stored(), '{"target-version":"","enabled":false}');
+  assert.deepEqual(members.downgrade, { isEnabled: false });
+  assert.deepEqual(new Members(backend).downgrade, { isEnabled: false });
+});
+
+test("what only reads, and what etcd's tests inject, changes nothing", () => {
+  const { apply, store } = bed();
+  for (const fields of [
+    { range: codecs.RangeRequest.create({ key: utf8("a") }) },
+    { authStatus: {} },
+    { downgradeVersionTest: codecs.DowngradeVersionTestRequest.create() },
+  ]) {
+    const outcome = apply(fields);
+    assert.ok(outcome.ok);
+    assert.equal(outcome.applied.case, "nothing");
+  }
+  assert.equal(store.currentRevision, 1);
+});

@@ -9,6 +9,13 @@ import type { Backend } from "../lib/backend.ts";
 import { emptyBytes, utf8 } from "../lib/bytes.ts";
 import { type LeaseId, leaseId, noLease } from "../lib/ids.ts";
 import type { Metrics } from "../lib/metrics.ts";
+import {
+  type ClusterVersion,
+  compareVersions,
+  formatVersion,
+  lowestClusterVersion,
+  versionOf,
+} from "../membership/cluster-version.ts";
 import type { Members } from "../membership/members.ts";
 import type { Store } from "../mvcc/store.ts";
 import type { WatchHub } from "../mvcc/watch-hub.ts";
@@ -16,8 +23,10 @@ import type { WriteTxn } from "../mvcc/write-txn.ts";
 import {
   type AlarmRequest,
   AlarmType,
+  type ClusterMemberAttrSetRequest,
   type CompactionRequest,
   type DeleteRangeRequest,
+  type DowngradeInfoSetRequest,
   type InternalRaftRequest,
   type LeaseCheckpointRequest,
   type LeaseGrantRequest,
@@ -53,6 +62,8 @@ export interface ApplierParts {
 }
 
 const storageVersionKey = utf8("storageVersion");
+/** The first release that notes the version of its store, and that stores checkpoints of leases. */
+const firstStorageVersion: ClusterVersion = { major: 3, minor: 6 };
 
 export class Applier {
   readonly alarms: Alarms;
@@ -75,7 +86,7 @@ export class Applier {
     };
   }
 
-  /** Carries out one request. One without an operation that this version knows was refused by the caller. */
+  /** Carries out one request. What this version does not know was refused by `readEntry`. */
   apply(request: InternalRaftRequest): Outcome {
     const gate = this.#gate(request);
     if (gate !== undefined) return refused(gate);
@@ -87,7 +98,11 @@ export class Applier {
     if (request.leaseCheckpoint !== undefined) return this.#leaseCheckpoint(request.leaseCheckpoint);
     if (request.compaction !== undefined) return this.#compact(request.compaction);
     if (request.alarm !== undefined) return this.#alarm(request.alarm);
-    return this.#membership(request);
+    if (request.clusterVersionSet !== undefined) return this.#setVersion(request.clusterVersionSet.ver);
+    if (request.clusterMemberAttrSet !== undefined) return this.#publish(request.clusterMemberAttrSet);
+    if (request.downgradeInfoSet !== undefined) return this.#setDowngrade(request.downgradeInfoSet);
+    // Reads that older members put into the log, and the entry that etcd's tests use.
+    return this.#answer({ case: "nothing" });
   }
 
   /** A read-only transaction against the present state; it never goes through the log. */
@@ -188,7 +203,9 @@ export class Applier {
 
   #leaseCheckpoint({ checkpoints }: LeaseCheckpointRequest): Outcome {
     // From cluster version 3.6 on checkpoints are stored, whatever flags a member runs with.
-    const isPersisted = isAtLeast36(this.#parts.members.clusterVersion);
+    const { clusterVersion } = this.#parts.members;
+    const isPersisted =
+      clusterVersion !== undefined && compareVersions(versionOf(clusterVersion), firstStorageVersion) >= 0;
     for (const { ID, remainingTTL } of checkpoints) {
       this.#parts.lessor.applyCheckpoint({ id: leaseId(ID), remainingTtlSeconds: remainingTTL }, isPersisted);
     }
@@ -206,17 +223,27 @@ export class Applier {
     return this.#answer({ case: "alarm", alarms: this.alarms.apply(request) });
   }
 
-  #membership(request: InternalRaftRequest): Outcome {
+  #setVersion(ver: string): Outcome {
     const { members, backend } = this.#parts;
-    const { clusterVersionSet, clusterMemberAttrSet } = request;
-    if (clusterVersionSet !== undefined) {
-      members.setClusterVersion(clusterVersionSet.ver);
-      backend.put("meta", storageVersionKey, utf8(clusterVersionSet.ver));
+    const version = versionOf(ver);
+    members.setClusterVersion(formatVersion(version));
+    // The layout of the store follows the cluster, and 3.5 knows no version of it. etcd notes it a moment later.
+    if (compareVersions(version, firstStorageVersion) >= 0) {
+      backend.put("meta", storageVersionKey, utf8(formatVersion(version)));
+    } else if (compareVersions(version, lowestClusterVersion) > 0) {
+      backend.delete("meta", storageVersionKey);
     }
-    if (clusterMemberAttrSet?.memberAttributes !== undefined) {
-      const { name, clientUrls } = clusterMemberAttrSet.memberAttributes;
-      members.updateAttributes(clusterMemberAttrSet.memberID, { name, clientUrls });
-    }
+    return this.#answer({ case: "membership" });
+  }
+
+  #publish({ memberID, memberAttributes }: ClusterMemberAttrSetRequest): Outcome {
+    const { name = "", clientUrls = [] } = memberAttributes ?? {};
+    this.#parts.members.updateAttributes(memberID, { name, clientUrls });
+    return this.#answer({ case: "membership" });
+  }
+
+  #setDowngrade({ enabled, ver }: DowngradeInfoSetRequest): Outcome {
+    this.#parts.members.setDowngrade(enabled ? { isEnabled: true, target: ver } : { isEnabled: false });
     return this.#answer({ case: "membership" });
   }
 }
@@ -230,10 +257,4 @@ function hasPut({ success, failure }: TxnRequest): boolean {
   return [...success, ...failure].some(
     ({ request: op }) => op?.case === "requestPut" || (op?.case === "requestTxn" && hasPut(op.value)),
   );
-}
-
-function isAtLeast36(version: string | undefined): boolean {
-  if (version === undefined) return false;
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  return major > 3 || (major === 3 && minor >= 6);
 }

@@ -35,7 +35,9 @@ export type Applied =
   | { readonly case: "leaseRevoke" }
   | { readonly case: "leaseCheckpoint" }
   | { readonly case: "alarm"; readonly alarms: readonly AlarmMember[] }
-  | { readonly case: "membership" };
+  | { readonly case: "membership" }
+  /** The request changes nothing, and nobody on this member waits for what it reads. */
+  | { readonly case: "nothing" };
 
 export type Outcome =
   | {

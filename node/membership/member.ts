@@ -42,6 +42,14 @@ export function encodeAttributes(attributes: MemberAttributes): string {
   return `{${fields.join(",")}}`;
 }
 
+/** Reads what `encodeAttributes` writes. Throws an Error that carries the text when it is something else. */
+export function decodeAttributes(text: string): MemberAttributes {
+  const raw: unknown = parseLossless(text);
+  if (typeof raw !== "object" || raw === null) throw notAMember(text, "an object");
+  const fields = raw as Readonly<Record<string, unknown>>;
+  return { name: textField(fields["name"], text), clientUrls: textFields(fields["clientURLs"], text) };
+}
+
 /** The context of an added member also says whether it is the promotion of a learner. */
 export interface MemberChange extends Member {
   readonly isPromote: boolean;

@@ -5,9 +5,12 @@ import { assert } from "../lib/assert.ts";
 import type { Backend } from "../lib/backend.ts";
 import { textOf, utf8 } from "../lib/bytes.ts";
 import { hexId, type NodeId, nodeId } from "../lib/ids.ts";
+import type { Downgrade } from "./cluster-version.ts";
+import { decodeDowngrade, encodeDowngrade } from "./downgrade-record.ts";
 import { decodeMember, encodeMember, type Member, type MemberAttributes } from "./member.ts";
 
 const clusterVersionKey = utf8("clusterVersion");
+const downgradeKey = utf8("downgrade");
 const removedValue = utf8("removed");
 const lowest: Uint8Array = new Uint8Array(0);
 
@@ -16,6 +19,7 @@ export class Members {
   readonly #members = new Map<NodeId, Member>();
   readonly #removed = new Set<NodeId>();
   #clusterVersion: string | undefined;
+  #downgrade: Downgrade = { isEnabled: false };
 
   /** Loads what the store holds; an empty store has no members. */
   constructor(backend: Backend) {
@@ -28,6 +32,8 @@ export class Members {
     for (const [key] of records(backend, "members_removed")) this.#removed.add(nodeId(BigInt(`0x${key}`)));
     const version = backend.get("cluster", clusterVersionKey);
     this.#clusterVersion = version === undefined ? undefined : textOf(version);
+    const downgrade = backend.get("cluster", downgradeKey);
+    if (downgrade !== undefined) this.#downgrade = decodeDowngrade(textOf(downgrade));
   }
 
   /** Sorted by id, as etcd lists them. */
@@ -46,6 +52,10 @@ export class Members {
   /** "3.6.0" once the leader decided it, undefined before. */
   get clusterVersion(): string | undefined {
     return this.#clusterVersion;
+  }
+
+  get downgrade(): Downgrade {
+    return this.#downgrade;
   }
 
   add(member: Member): void {
@@ -83,6 +93,11 @@ export class Members {
   setClusterVersion(version: string): void {
     this.#clusterVersion = version;
     this.#backend.put("cluster", clusterVersionKey, utf8(version));
+  }
+
+  setDowngrade(downgrade: Downgrade): void {
+    this.#downgrade = downgrade;
+    this.#backend.put("cluster", downgradeKey, utf8(encodeDowngrade(downgrade)));
   }
 
   #store(member: Member): void {

@@ -2,16 +2,14 @@
 // and configuration, which go into every flush together with what the entries did.
 
 import type { Applier } from "../apply/applier.ts";
+import { readEntry, unknownEntry } from "../apply/entry.ts";
 import type { Outcome } from "../apply/outcome.ts";
 import { assert, never } from "../lib/assert.ts";
 import { textOf } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
-import { FatalError } from "../lib/fatal.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import { decodeMember, type MemberChange } from "../membership/member.ts";
-import { codecs } from "../wire/codecs.ts";
-import { decodePutEntry } from "../wire/hot-entry.ts";
 import type { ConfChange, ConfState, Entry, Message } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import type { InternalRaftRequest } from "../wire/rpc.ts";
@@ -119,7 +117,7 @@ export class ApplyLoop {
       case "EntryNormal":
         if (entry.data.length === 0) this.#options.onTermBegins();
         else {
-          request = decode(entry);
+          request = readEntry(entry);
           outcome = this.#applyRequest(request);
         }
         break;
@@ -159,23 +157,6 @@ export class ApplyLoop {
     });
     return this.#options.onConfChange(change, decodeMember(textOf(change.context)));
   }
-}
-
-/** An entry is understood as a whole or the member stops: skipping part of one would make members diverge. */
-function decode(entry: Entry): InternalRaftRequest {
-  const known = decodePutEntry(entry.data);
-  if (known !== undefined) {
-    const header = { ID: known.requestId, username: "", authRevision: 0 };
-    return codecs.InternalRaftRequest.create({ header, put: known.put });
-  }
-  const unknown = codecs.InternalRaftRequest.unknownField(entry.data);
-  if (unknown !== undefined)
-    throw unknownEntry(entry.index, `has field ${unknown}, which this version does not know`);
-  return codecs.InternalRaftRequest.decode(entry.data);
-}
-
-function unknownEntry(index: number, what: string): FatalError {
-  return new FatalError("UNKNOWN_ENTRY", `entry ${index} ${what}`, { index });
 }
 
 /** The name that etcd's metric has for the operation: that of its field, with a capital. */

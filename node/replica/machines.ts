@@ -1,6 +1,7 @@
 // The state machines of one member over one backend, in the order in which they depend on each other.
 
 import { Applier } from "../apply/applier.ts";
+import { refuseForeignState } from "../apply/foreign-state.ts";
 import { Lessor } from "../lease/lessor.ts";
 import type { Backend } from "../lib/backend.ts";
 import { utf8 } from "../lib/bytes.ts";
@@ -20,12 +21,13 @@ export interface Machines {
 /** What etcd allows a message above the request limit. */
 const grpcOverheadBytes = 512 * 1024;
 
-/** Reads what the backend holds. `onSyncWanted` as in WatchHubPorts. */
+/** Reads what the backend holds. `onSyncWanted` as in WatchHubPorts. Throws FatalError for what cannot be served. */
 export function createMachines(
   backend: Backend,
   options: ReplicaOptions,
   onSyncWanted: () => void,
 ): Machines {
+  refuseForeignState(backend);
   beginAuthRevision(backend);
   const members = new Members(backend);
   const lessor = new Lessor(backend, { minTtlSeconds: minLeaseTtlSeconds(options) });
