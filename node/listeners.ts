@@ -2,10 +2,11 @@
 
 import type { MemberConfig } from "./cli/config.ts";
 import type { EndpointUrl } from "./cli/values.ts";
-import { ClientPort, type ClientPortOptions, type ListenAddress } from "./grpc/client-port.ts";
+import { ClientPort, type ClientPortOptions } from "./grpc/client-port.ts";
 import type { GrpcServer } from "./grpc/server.ts";
 import type { MemberHttpServer } from "./http/server.ts";
 import type { Logger } from "./lib/log.ts";
+import { addressOf, listenError } from "./listen-address.ts";
 
 export interface ListenerServers {
   readonly grpc: GrpcServer;
@@ -70,19 +71,9 @@ export async function openListeners(
 }
 
 async function bind(url: EndpointUrl, options: ClientPortOptions): Promise<ClientPort> {
-  const address: ListenAddress =
-    url.scheme === "unix" ? { path: url.host } : { host: bindHost(url.host), port: url.port };
   try {
-    return await ClientPort.open(address, options);
+    return await ClientPort.open(addressOf(url), options);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const reason = code === "EADDRINUSE" ? "bind: address already in use" : String(error);
-    const where = url.scheme === "unix" ? `unix ${url.host}` : `tcp ${url.host}:${url.port}`;
-    throw new Error(`listen ${where}: ${reason}`, { cause: error });
+    throw listenError(url, error);
   }
-}
-
-/** Go binds "localhost" to its IPv4 address, whatever the resolver puts first. */
-function bindHost(host: string): string {
-  return host === "localhost" ? "127.0.0.1" : host;
 }

@@ -122,6 +122,10 @@ export const apiErrors = {
     code: "Unavailable",
     message: "etcdserver: request timed out, waiting for the applied index took too long",
   },
+  timeoutLeaderTransfer: {
+    code: "Unknown",
+    message: "etcdserver: request timed out, leader transfer took too long",
+  },
   unhealthy: { code: "Unavailable", message: "etcdserver: unhealthy cluster" },
   corrupt: { code: "DataLoss", message: "etcdserver: corrupt cluster" },
   notSupportedForLearner: {

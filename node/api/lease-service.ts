@@ -1,6 +1,6 @@
 // Leases. Grant and revoke go through the log; keepalive is the leader's own business and never does.
 
-import { leaseId } from "../lib/ids.ts";
+import { type LeaseId, leaseId } from "../lib/ids.ts";
 import type {
   LeaseGrantRequest,
   LeaseGrantResponse,
@@ -15,6 +15,7 @@ import type {
 } from "../wire/rpc.ts";
 import type { Call } from "./call.ts";
 import { apiError } from "./errors.ts";
+import type { LeaderAsker, LeaderCalls } from "./leader-calls.ts";
 import type { MemberApi } from "./member-api.ts";
 import { checkQuota, leaseBytes } from "./quota.ts";
 
@@ -22,13 +23,30 @@ import { checkQuota, leaseBytes } from "./quota.ts";
 const expiredWaitMs = 7000;
 const expiredPollMs = 50;
 
+export interface LeaseServiceOptions {
+  readonly api: MemberApi;
+  readonly leader: LeaderAsker;
+  readonly calls: LeaderCalls;
+  readonly newLeaseId: () => bigint;
+}
+
+export interface LeaseStatus {
+  readonly ttlSeconds: number;
+  readonly grantedTtlSeconds: number;
+  readonly keys: readonly Uint8Array[];
+}
+
 export class LeaseService {
   readonly #api: MemberApi;
+  readonly #leader: LeaderAsker;
+  readonly #calls: LeaderCalls;
   /** 63 random bits, never zero, for clients that leave the choice to us. */
   readonly #newLeaseId: () => bigint;
 
-  constructor(api: MemberApi, newLeaseId: () => bigint) {
+  constructor({ api, leader, calls, newLeaseId }: LeaseServiceOptions) {
     this.#api = api;
+    this.#leader = leader;
+    this.#calls = calls;
     this.#newLeaseId = newLeaseId;
   }
 
@@ -57,18 +75,28 @@ export class LeaseService {
   }
 
   async leaseTimeToLive({ ID, keys }: LeaseTimeToLiveRequest): Promise<LeaseTimeToLiveResponse> {
-    await this.#api.readBarrier();
-    const { lessor } = this.#api.replica;
     const id = leaseId(ID);
-    const status = lessor.status(id, this.#api.options.clock.nowMs());
+    const status = this.#api.replica.isLeader
+      ? await this.statusHere(id, keys)
+      : await this.#statusAtLeader(id, keys);
     const header = this.#api.header(this.#api.currentRevision);
     if (status === undefined) return { header, ID: id, TTL: -1, grantedTTL: 0, keys: [] };
+    const { ttlSeconds: TTL, grantedTtlSeconds: grantedTTL } = status;
+    return { header, ID: id, TTL, grantedTTL, keys: [...status.keys] };
+  }
+
+  /** As the leader; undefined for a lease that is gone. */
+  async statusHere(id: LeaseId, withKeys: boolean): Promise<LeaseStatus | undefined> {
+    await this.#api.readBarrier();
+    const { lessor, isLeader } = this.#api.replica;
+    const status = lessor.status(id, this.#api.options.clock.nowMs());
+    // The time that is left is the leader's to tell, and it may have stopped to lead meanwhile.
+    if (!isLeader) throw apiError("leaderChanged");
+    if (status === undefined) return undefined;
     return {
-      header,
-      ID: id,
-      TTL: status.remainingSeconds,
-      grantedTTL: status.ttlSeconds,
-      keys: keys ? lessor.keysOf(id) : [],
+      ttlSeconds: status.remainingSeconds,
+      grantedTtlSeconds: status.ttlSeconds,
+      keys: withKeys ? lessor.keysOf(id) : [],
     };
   }
 
@@ -78,7 +106,25 @@ export class LeaseService {
   }
 
   /** The TTL in force from now on; 0 for a lease that is gone. */
-  async #renew(id: ReturnType<typeof leaseId>): Promise<number> {
+  async #renew(id: LeaseId): Promise<number> {
+    if (this.#api.replica.isLeader) return this.renewHere(id);
+    const answer = await this.#leader.ask(async (url) => {
+      const one = await this.#calls.renewLease(url, id);
+      return one.ok || one.reason === "notFound" ? one : undefined;
+    });
+    return answer.ok ? answer.ttlSeconds : 0;
+  }
+
+  async #statusAtLeader(id: LeaseId, withKeys: boolean): Promise<LeaseStatus | undefined> {
+    const answer = await this.#leader.ask(async (url) => {
+      const one = await this.#calls.leaseTimeToLive(url, id, withKeys);
+      return one.ok || one.reason === "notFound" ? one : undefined;
+    });
+    return answer.ok ? answer : undefined;
+  }
+
+  /** As the leader, and no one else; also for other members that were asked. */
+  async renewHere(id: LeaseId): Promise<number> {
     const { lessor } = this.#api.replica;
     const { clock } = this.#api.options;
     const deadlineMs = clock.nowMs() + expiredWaitMs;

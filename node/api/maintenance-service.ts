@@ -1,24 +1,29 @@
 // Maintenance: what a member says of itself, hashes over what it stores, alarms.
 
-import { noNode } from "../lib/ids.ts";
+import { nodeId, noNode } from "../lib/ids.ts";
 import { compatibleVersion, storageVersion } from "../lib/version.ts";
 import type { HashKv, HashKvJob } from "../mvcc/hash-kv.ts";
-import { codecs } from "../wire/codecs.ts";
 import {
   AlarmAction,
   type AlarmRequest,
   type AlarmResponse,
   AlarmType,
+  DowngradeAction,
+  type DowngradeRequest,
+  type DowngradeResponse,
   type HashKVRequest,
   type HashKVResponse,
   type HashRequest,
   type HashResponse,
+  type MoveLeaderRequest,
+  type MoveLeaderResponse,
   type StatusRequest,
   type StatusResponse,
 } from "../wire/rpc.ts";
 import type { Call } from "./call.ts";
-import { apiErrors } from "./errors.ts";
+import { apiError, apiErrors } from "./errors.ts";
 import { revisionError } from "./kv-service.ts";
+import { moveLeadership } from "./leadership.ts";
 import { type MemberApi, readSlice } from "./member-api.ts";
 
 const alarmNames: ReadonlyMap<number, string> = new Map(
@@ -35,7 +40,7 @@ export class MaintenanceService {
   status(_request: StatusRequest): StatusResponse {
     const { replica, options } = this.#api;
     const { sizeBytes, sizeInUseBytes } = replica.sizes;
-    const self = replica.members.get(replica.nodeId);
+    const { downgrade } = replica.members;
     return {
       header: this.#api.header(this.#api.currentRevision),
       version: compatibleVersion,
@@ -46,10 +51,13 @@ export class MaintenanceService {
       raftAppliedIndex: replica.appliedIndex,
       errors: this.#errors(),
       dbSizeInUse: sizeInUseBytes,
-      isLearner: self?.isLearner ?? false,
+      isLearner: replica.isLearner,
       storageVersion,
       dbSizeQuota: options.quotaBytes,
-      downgradeInfo: codecs.DowngradeInfo.create(),
+      downgradeInfo: {
+        enabled: downgrade.isEnabled,
+        targetVersion: downgrade.isEnabled ? downgrade.target : "",
+      },
     };
   }
 
@@ -84,6 +92,48 @@ export class MaintenanceService {
     }
     const { revision, applied } = await this.#api.propose({ alarm: request }, "alarm");
     return { header: this.#api.header(revision), alarms: applied.alarms };
+  }
+
+  async downgrade({ action, version }: DowngradeRequest): Promise<DowngradeResponse> {
+    const { members } = this.#api.replica;
+    if (action === DowngradeAction.CANCEL) {
+      await this.#api.readBarrier();
+      if (!members.downgrade.isEnabled) throw apiError("noInflightDowngrade");
+      await this.#api.propose({ downgradeInfoSet: { enabled: false, ver: "" } }, "membership");
+    } else {
+      const target = await this.#downgradeTarget(version);
+      if (action === DowngradeAction.ENABLE) {
+        await this.#api.propose({ downgradeInfoSet: { enabled: true, ver: target } }, "membership");
+      }
+    }
+    const [major, minor] = (members.clusterVersion ?? "").split(".");
+    const header = this.#api.header(this.#api.currentRevision);
+    return { header, version: `${major}.${minor}` };
+  }
+
+  /** The version in its long form. Throws an ApiError for one that the cluster cannot go to. */
+  async #downgradeTarget(version: string): Promise<string> {
+    const match = /^(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?$/.exec(version);
+    if (match === null) throw apiError("wrongDowngradeVersionFormat");
+    const { members } = this.#api.replica;
+    if (members.clusterVersion === undefined) throw apiError("clusterVersionUnavailable");
+    await this.#api.readBarrier();
+    const [major = 0, minor = 0] = members.clusterVersion.split(".").map(Number);
+    if (Number(match[1]) !== major || Number(match[2]) !== minor - 1) {
+      throw apiError("invalidDowngradeTargetVersion");
+    }
+    if (members.downgrade.isEnabled) throw apiError("downgradeInProcess");
+    return `${match[1]}.${match[2]}.0`;
+  }
+
+  /** Of the leader alone. Resolves when the other one leads. */
+  async moveLeader({ targetID }: MoveLeaderRequest, call: Call): Promise<MoveLeaderResponse> {
+    const { replica } = this.#api;
+    if (!replica.isLeader) throw apiError("notLeader");
+    const target = replica.members.get(nodeId(targetID));
+    if (target === undefined || target.isLearner) throw apiError("badLeaderTransferee");
+    await moveLeadership(this.#api, target.id, call);
+    return { header: undefined };
   }
 
   async #hashInSlices(job: HashKvJob, call: Call): Promise<HashKv> {

@@ -2,6 +2,8 @@
 // that took the request from a client tells it.
 
 import type { LeaseId } from "../lib/ids.ts";
+import type { ChangeRefusal } from "../membership/change.ts";
+import type { Member } from "../membership/member.ts";
 import type {
   AlarmMember,
   OutgoingDeleteRangeResponse,
@@ -11,6 +13,7 @@ import type {
 
 /** Why a request changed nothing, named as the error that a client gets for it. */
 export type Refusal =
+  | ChangeRefusal
   | "compacted"
   | "corrupt"
   | "futureRevision"
@@ -22,6 +25,7 @@ export type Refusal =
   | "requestTooLarge"
   | "stopped"
   | "timeout"
+  | "timeoutConnectionLost"
   | "timeoutLeaderFailure"
   | "tooManyRequests";
 
@@ -36,6 +40,8 @@ export type Applied =
   | { readonly case: "leaseCheckpoint" }
   | { readonly case: "alarm"; readonly alarms: readonly AlarmMember[] }
   | { readonly case: "membership" }
+  /** The members after the change, sorted by id. */
+  | { readonly case: "confChange"; readonly members: readonly Member[] }
   /** The request changes nothing, and nobody on this member waits for what it reads. */
   | { readonly case: "nothing" };
 

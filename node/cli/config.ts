@@ -42,6 +42,10 @@ export interface MemberConfig {
   readonly initialCluster: readonly InitialMember[];
   readonly initialClusterToken: string;
   readonly initialClusterState: "new" | "existing";
+  readonly learnersMax: number;
+  readonly strictReconfigCheck: boolean;
+  readonly raftReadTimeoutMs: number;
+  readonly raftWriteTimeoutMs: number;
 
   readonly heartbeatIntervalMs: number;
   readonly electionTimeoutMs: number;
@@ -168,6 +172,10 @@ export function buildConfig(settings: Settings, notices: Notice[]): MemberConfig
     initialCluster: buildInitialCluster(settings, name, advertisePeer),
     initialClusterToken: get("initial-cluster-token"),
     initialClusterState: get("initial-cluster-state"),
+    learnersMax: get("max-learners"),
+    strictReconfigCheck: get("strict-reconfig-check"),
+    raftReadTimeoutMs: get("raft-read-timeout"),
+    raftWriteTimeoutMs: get("raft-write-timeout"),
     heartbeatIntervalMs,
     electionTimeoutMs,
     initialElectionTickAdvance: get("initial-election-tick-advance"),
@@ -196,22 +204,6 @@ export function buildConfig(settings: Settings, notices: Notice[]): MemberConfig
     log: buildLogConfig(settings),
     terminationLog: terminationLog === "" ? undefined : terminationLog,
   };
-}
-
-/**
- * Why a member without data cannot start with this configuration, or undefined. A member that has data
- * takes its membership from there and does not look at the initial-cluster flags.
- */
-export function bootstrapProblem(config: MemberConfig): string | undefined {
-  if (config.initialClusterState === "existing") {
-    return "--initial-cluster-state=existing is not implemented yet: joining a cluster is not built yet";
-  }
-  const problem = ownMemberProblem(config);
-  if (problem !== undefined) return problem;
-  if (config.initialCluster.some((member) => member.name !== config.name)) {
-    return "--initial-cluster with more than one member is not implemented yet";
-  }
-  return undefined;
 }
 
 /** What is wrong with this member's part of the initial cluster, or undefined. */

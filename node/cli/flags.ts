@@ -70,7 +70,6 @@ function olderGate(name: string, gate: string, standard: "true" | "false"): Flag
 const noTls = "TLS is not built yet";
 const noDiscovery = "discovery is not built yet";
 const noTracing = "distributed tracing is not built yet";
-const noPeers = "a cluster of more than one member is not built yet";
 const noAuth = "authentication is not built yet";
 const otherFormat = "the store and the log of this member have no such setting";
 const removedFromEtcd = "etcd accepts it and does nothing with it";
@@ -93,7 +92,7 @@ const memberFlags: readonly FlagSpec[] = [
   ),
   flag("max-txn-ops", "uint", "128", "Operations allowed in a transaction."),
   flag("max-request-bytes", "uint", "1572864", "Largest request in bytes."),
-  refused("max-learners", "int", "1", noPeers),
+  flag("max-learners", "int", "1", "Learners that the cluster may have at a time."),
   flag("backend-batch-interval", "duration", "0s", "Time between two flushes of the store; 0 is 100ms."),
   inert("backend-batch-limit", "int", "0", "flushes of the store are bounded by bytes"),
   flag("compaction-batch-limit", "int", "0", "Revisions removed in one slice of a compaction; 0 is 1000."),
@@ -127,7 +126,7 @@ const listenerFlags: readonly FlagSpec[] = [
     "Where HTTP is served; --listen-client-urls is then gRPC only.",
   ),
   flag("listen-metrics-urls", "urls", "", "Further places for /metrics and the health endpoints."),
-  inert("listen-peer-urls", "urls", "http://localhost:2380", "peers are not served yet"),
+  flag("listen-peer-urls", "urls", "http://localhost:2380", "Where other members are served."),
   flag("max-concurrent-streams", "uint32", "4294967295", "Streams a connection may have open."),
   flag("grpc-keepalive-min-time", "duration", "5s", "Clients that ping more often are turned away."),
   flag(
@@ -139,8 +138,8 @@ const listenerFlags: readonly FlagSpec[] = [
   flag("grpc-keepalive-timeout", "duration", "20s", "Time a ping may stay unanswered."),
   flag("socket-reuse-port", "boolean", "false", "Open listeners with SO_REUSEPORT."),
   inert("socket-reuse-address", "boolean", "false", "listeners are always opened with SO_REUSEADDR"),
-  refused("raft-read-timeout", "duration", "5s", noPeers),
-  refused("raft-write-timeout", "duration", "5s", noPeers),
+  flag("raft-read-timeout", "duration", "5s", "Silence after which a peer's stream is closed."),
+  flag("raft-write-timeout", "duration", "5s", "Time a peer may take nothing of what is sent."),
   inert("enable-grpc-gateway", "boolean", "true", "the JSON gateway is not built yet"),
   flag("cors", "words", "*", "Origins allowed to call over HTTP."),
   flag("host-whitelist", "words", "*", "Host names accepted in HTTP requests."),
@@ -157,7 +156,7 @@ const clusterFlags: readonly FlagSpec[] = [
   ),
   choice("initial-cluster-state", "new", ["new", "existing"], "Whether to start a cluster or to join one."),
   flag("initial-cluster-token", "string", "etcd-cluster", "Text that keeps the ids of two clusters apart."),
-  refused("strict-reconfig-check", "boolean", "true", noPeers),
+  flag("strict-reconfig-check", "boolean", "true", "Refuse membership changes that endanger the quorum."),
   refused("discovery", "string", "", noDiscovery),
   refused("discovery-token", "string", "", noDiscovery),
   refused("discovery-endpoints", "words", "", noDiscovery),

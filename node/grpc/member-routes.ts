@@ -44,6 +44,12 @@ export function memberRoutes({
     unary(services.maintenance.hashKV, (request, call) => maintenance.hashKV(request, call)),
     unary(services.maintenance.alarm, (request) => maintenance.alarm(request)),
     serverStream(services.maintenance.snapshot, (request, call) => snapshot.snapshot(request, call)),
+    unary(services.maintenance.moveLeader, (request, call) => maintenance.moveLeader(request, call)),
+    unary(services.maintenance.downgrade, (request) => maintenance.downgrade(request)),
     unary(services.cluster.memberList, (request) => cluster.memberList(request)),
+    unary(services.cluster.memberAdd, (request) => cluster.memberAdd(request)),
+    unary(services.cluster.memberRemove, (request) => cluster.memberRemove(request)),
+    unary(services.cluster.memberUpdate, (request) => cluster.memberUpdate(request)),
+    unary(services.cluster.memberPromote, (request, call) => cluster.memberPromote(request, call)),
   ];
 }

@@ -47,6 +47,7 @@ export interface Metrics {
   readonly leaseTtlSeconds: Histogram;
 
   readonly leaderChanges: Counter;
+  readonly learnersPromoted: Counter;
   readonly proposalsFailed: Counter;
   readonly heartbeatSendFailures: Counter;
   readonly slowApplies: Counter;
@@ -88,6 +89,7 @@ export const silentMetrics: Metrics = {
   leasesExpired: silentCounter,
   leaseTtlSeconds: silentHistogram,
   leaderChanges: silentCounter,
+  learnersPromoted: silentCounter,
   proposalsFailed: silentCounter,
   heartbeatSendFailures: silentCounter,
   slowApplies: silentCounter,

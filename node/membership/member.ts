@@ -60,7 +60,25 @@ export interface MemberChange extends Member {
  * Throws an Error that carries the text when it is not a member.
  */
 export function decodeMember(text: string): MemberChange {
-  const raw: unknown = parseLossless(text);
+  return memberOf(parseLossless(text), text);
+}
+
+/** etcd's bytes for all members, as on the peer endpoint `/members`. */
+export function encodeMembers(members: readonly Member[]): string {
+  return `[${members.map(encodeMember).join(",")}]`;
+}
+
+/** Reads what `encodeMembers` writes. Throws an Error that carries the text when it is no list of members. */
+export function decodeMembers(text: string): readonly Member[] {
+  const raw = parseLossless(text);
+  if (!Array.isArray(raw)) throw notAMember(text, "a list");
+  return raw.map((one) => {
+    const { isPromote: _, ...member } = memberOf(one, text);
+    return member;
+  });
+}
+
+function memberOf(raw: unknown, text: string): MemberChange {
   if (typeof raw !== "object" || raw === null) throw notAMember(text, "an object");
   const fields = raw as Readonly<Record<string, unknown>>;
   const id = fields["id"];

@@ -97,6 +97,7 @@ export function coreMetrics({ families, counter, histogram }: Makers): Metrics {
     leasesRenewed: counter("etcd_debugging_lease_renewed_total", "Leases renewed by the leader."),
     leasesExpired: counter("etcd_debugging_server_lease_expired_total", "Leases expired."),
     leaseTtlSeconds: histogram("etcd_debugging_lease_ttl_total", "Granted lifetimes.", doubling(1, 24)),
+    learnersPromoted: counter("etcd_server_learner_promote_successes", "Learners promoted."),
     leaderChanges: counter("etcd_server_leader_changes_seen_total", "Leader changes seen."),
     proposalsFailed: counter("etcd_server_proposals_failed_total", "Proposals that failed."),
     heartbeatSendFailures: counter("etcd_server_heartbeat_send_failures_total", "Late leader heartbeats."),
@@ -129,7 +130,6 @@ export function addIdleFamilies({ families, counter, histogram }: Makers): void 
   }
   histogram("etcd_snap_db_fsync_duration_seconds", "Time to sync a received store.", diskSeconds);
   histogram("etcd_snap_db_save_total_duration_seconds", "Time to save a received store.", doubling(0.1, 10));
-  counter("etcd_server_learner_promote_successes", "Learners promoted.");
   counter("etcd_debugging_store_expires_total", "Keys of the v2 store that expired.");
   counter("etcd_debugging_store_watch_requests_total", "Watches of the v2 store.");
   counter("etcd_grpc_proxy_events_coalescing_total", "Events coalesced by a proxy.");

@@ -4,8 +4,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { GrpcMetrics } from "../grpc/metrics.ts";
 import type { HealthMetrics } from "../http/status-port.ts";
+import type { NodeId } from "../lib/ids.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import { buildVersion, compatibleVersion } from "../lib/version.ts";
+import type { PeerMetrics } from "../peer/port.ts";
 import { addIdleFamilies, coreMetrics } from "./core-metrics.ts";
 import type { Makers } from "./families.ts";
 import { grpcMetrics } from "./grpc-metrics.ts";
@@ -20,6 +22,7 @@ import {
   type Labels,
   promMetric,
 } from "./instruments.ts";
+import { peerMetrics } from "./peer-metrics.ts";
 import { type StatusReading, statusFamilies } from "./status.ts";
 
 export interface RegistryOptions {
@@ -34,6 +37,8 @@ export interface MemberMetrics {
   readonly health: HealthMetrics;
   /** Gauges that are asked for at a scrape; called once, when there is a member to ask. */
   attachStatus(read: () => StatusReading): void;
+  /** What the peer adapter reports to; called once, when the member knows its id. */
+  attachPeers(local: NodeId): PeerMetrics;
   /** The text of /metrics. */
   scrape(): Promise<string>;
 }
@@ -87,6 +92,12 @@ export function createMetrics({ isExtensive, features }: RegistryOptions): Membe
     health,
     attachStatus(read) {
       for (const family of statusFamilies(read)) registry.registerMetric(promMetric(family));
+    },
+    attachPeers(local) {
+      const added: Family[] = [];
+      const peers = peerMetrics({ families: added }, local);
+      for (const family of added) registry.registerMetric(promMetric(family));
+      return peers;
     },
     async scrape() {
       scrapes.inFlight += 1;

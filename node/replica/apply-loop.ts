@@ -5,14 +5,13 @@ import type { Applier } from "../apply/applier.ts";
 import { readEntry, unknownEntry } from "../apply/entry.ts";
 import type { Outcome } from "../apply/outcome.ts";
 import { assert, never } from "../lib/assert.ts";
-import { textOf } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Metrics } from "../lib/metrics.ts";
-import { decodeMember, type MemberChange } from "../membership/member.ts";
-import type { ConfChange, ConfState, Entry, Message } from "../wire/raft.ts";
+import type { ConfChange, Entry, Message } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import type { InternalRaftRequest } from "../wire/rpc.ts";
+import type { AppliedConfChange } from "./conf-changes.ts";
 import type { DurableState } from "./durable-state.ts";
 
 export interface ApplyLoopOptions {
@@ -25,8 +24,10 @@ export interface ApplyLoopOptions {
   readonly isStoreFull: () => boolean;
   /** A request was applied; whoever waits for it on this member is answered. */
   readonly onApplied: (requestId: bigint | undefined, outcome: Outcome) => void;
-  /** A membership change was applied to the stored members; answers with Raft's configuration after it. */
-  readonly onConfChange: (change: ConfChange, member: MemberChange) => ConfState;
+  /** A membership change is due. */
+  readonly applyConfChange: (change: ConfChange) => AppliedConfChange;
+  /** What became of it. Whoever waits for it is answered after `onMessageDone`. */
+  readonly onConfChanged: (requestId: bigint, outcome: Outcome) => void;
   /** The empty entry with which a leader's term begins. */
   readonly onTermBegins: () => void;
   /** After every entry. */
@@ -110,27 +111,32 @@ export class ApplyLoop {
       index,
       applied: this.#state.index,
     });
-    let request: InternalRaftRequest | undefined;
+    let requestId: bigint | undefined;
     let outcome: Outcome | undefined;
     let { confState } = this.#state;
     switch (entry.type) {
       case "EntryNormal":
         if (entry.data.length === 0) this.#options.onTermBegins();
         else {
-          request = readEntry(entry);
+          const request = readEntry(entry);
+          requestId = request.header?.ID;
           outcome = this.#applyRequest(request);
         }
         break;
-      case "EntryConfChange":
-        confState = this.#applyConfChange(entry);
+      case "EntryConfChange": {
+        const change = raftCodecs.ConfChange.decode(entry.data);
+        const applied = this.#options.applyConfChange(change);
+        this.#options.onConfChanged(change.id, applied.outcome);
+        ({ confState } = applied);
         break;
+      }
       case "EntryConfChangeV2":
         throw unknownEntry(index, "is a joint membership change, which no member proposes");
       default:
         never(entry.type);
     }
     this.#state = { index, term, confState };
-    if (outcome !== undefined) this.#options.onApplied(request?.header?.ID, outcome);
+    if (outcome !== undefined) this.#options.onApplied(requestId, outcome);
     this.#options.afterEntry();
   }
 
@@ -148,14 +154,6 @@ export class ApplyLoop {
       });
     }
     return outcome;
-  }
-
-  #applyConfChange(entry: Entry): ConfState {
-    const change = raftCodecs.ConfChange.decode(entry.data);
-    assert(change.type === "ConfChangeAddNode", "a single member only ever adds itself", {
-      type: change.type,
-    });
-    return this.#options.onConfChange(change, decodeMember(textOf(change.context)));
   }
 }
 

@@ -10,9 +10,15 @@ import type { Entry, Message } from "../wire/raft.ts";
 import type { AutoCompaction } from "./auto-compactor.ts";
 import type { LogContents, LogStore } from "./log-store.ts";
 
-/** Sends messages to other members. It never blocks, and it may lose any of them. */
+/** The other members as the replica needs them. Nothing here blocks, and any message may get lost. */
 export interface Network {
   send(messages: readonly Message[]): void;
+  /** Begins to talk to a member at these peer URLs. Nothing happens for one that is a peer already. */
+  addPeer(id: NodeId, peerUrls: readonly string[]): void;
+  updatePeer(id: NodeId, peerUrls: readonly string[]): void;
+  removePeer(id: NodeId): void;
+  /** Since when the peer has been connected, on the replica's clock; undefined while it is out of reach or none. */
+  activeSinceMs(id: NodeId): number | undefined;
 }
 
 export interface ReplicaOptions {
@@ -26,6 +32,10 @@ export interface ReplicaOptions {
   readonly log: LogStore;
   readonly engine: Engine;
   readonly network: Network;
+  /** This member was removed from the cluster, as the log says; those who asked for it have been answered. */
+  readonly onRemoved: () => void;
+  /** `--max-learners`. */
+  readonly learnersMax: number;
   readonly clock: Clock;
   /** Wall-clock milliseconds at the start; only request ids are made from it. */
   readonly startMs: number;

@@ -25,7 +25,7 @@ export interface PublisherOptions {
   readonly propose: (request: Partial<InternalRaftRequest>, done: (outcome: Outcome) => void) => void;
 }
 
-/** The version that a cluster of members like this one has. */
+/** The version of a cluster of this member alone; with others it takes theirs to decide. */
 const decidedClusterVersion = "3.6.0";
 
 export class Publisher {
@@ -57,7 +57,11 @@ export class Publisher {
       this.#propose({ clusterMemberAttrSet: { memberID: nodeId, memberAttributes } }, () =>
         logger.info("published local member to cluster through raft", { "local-member-id": hexId(nodeId) }),
       );
-    } else if (this.#options.isLeader() && members.clusterVersion === undefined) {
+    } else if (
+      this.#options.isLeader() &&
+      members.clusterVersion === undefined &&
+      members.list().length === 1
+    ) {
       this.#propose({ clusterVersionSet: { ver: decidedClusterVersion } }, () =>
         logger.info("set initial cluster version", { "cluster-version": decidedClusterVersion }),
       );

@@ -10,22 +10,23 @@ import type { Applier } from "../apply/applier.ts";
 import { refused } from "../apply/outcome.ts";
 import type { Lessor } from "../lease/lessor.ts";
 import { assert } from "../lib/assert.ts";
-import { hexId, type NodeId, noNode } from "../lib/ids.ts";
-import type { MemberChange } from "../membership/member.ts";
+import { type NodeId, noNode } from "../lib/ids.ts";
+import { confChangeOf, type MembershipChange } from "../membership/change.ts";
 import type { Members } from "../membership/members.ts";
 import { Overlay } from "../mvcc/overlay.ts";
 import type { Store } from "../mvcc/store.ts";
 import type { WatchHub } from "../mvcc/watch-hub.ts";
 import type { MemoryStorage } from "../raft/memory-storage.ts";
-import { RawNode } from "../raft/raw-node.ts";
+import { RawNode, type Status } from "../raft/raw-node.ts";
 import type { Ready, SoftState } from "../raft/ready.ts";
 import { codecs } from "../wire/codecs.ts";
 import { encodePutEntry } from "../wire/hot-entry.ts";
-import type { ConfChange, ConfState, HardState, Message } from "../wire/raft.ts";
+import type { ConfChange, HardState, Message } from "../wire/raft.ts";
 import type { InternalRaftRequest } from "../wire/rpc.ts";
 import { ApplyLoop } from "./apply-loop.ts";
 import { AutoCompactor } from "./auto-compactor.ts";
 import { Background } from "./background.ts";
+import { ConfChanges } from "./conf-changes.ts";
 import { readDurableState } from "./durable-state.ts";
 import { Flusher } from "./flusher.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
@@ -50,6 +51,10 @@ const inflightMessagesMax = 512;
 /** Above this Raft takes no more, and new requests are turned away: well below what the log's queue holds. */
 const uncommittedBytesMax = 256 * 1024 * 1024;
 const readRetryMs = 500;
+/** Membership changes that wait for a leader: one at a time can be made. */
+const unproposedChangesMax = 64;
+/** How long a member that was removed goes on, so that the others hear that its removal is committed. */
+const removedLingerMs = 1000;
 
 type Lifecycle = "created" | "running" | "stopping" | "stopped";
 
@@ -81,6 +86,9 @@ export class Replica {
   /** Requests on their way to Raft: they go together, once a turn, as soon as there is a leader. */
   #unproposed: Uint8Array[] = [];
   #unproposedBytes = 0;
+  #unproposedChanges: ConfChange[] = [];
+  /** Answers to membership changes, due once Raft knows that they are applied: it takes no further one before. */
+  #changesApplied: (() => void)[] = [];
   #isDriving = false;
   #isDriveDue = false;
   #isReadRoundDue = false;
@@ -108,6 +116,17 @@ export class Replica {
     this.#requestIds = new RequestIds(options.nodeId, options.startMs);
     this.#rawNode = this.#createRawNode(state.index);
     this.#barrier = this.#createBarrier(state.index);
+    const confChanges = new ConfChanges({
+      nodeId: options.nodeId,
+      clusterId: contents.clusterId,
+      members,
+      network: options.network,
+      logger,
+      learnersMax: options.learnersMax,
+      applyToRaft: (change) => this.#rawNode.applyConfChange(change),
+      currentRevision: () => store.currentRevision,
+      onRemoved: () => this.#onRemoved(),
+    });
     const isStoreFull = (): boolean => this.#flusher.isFull;
     this.#applyLoop = new ApplyLoop(
       {
@@ -120,11 +139,16 @@ export class Replica {
         onApplied: (requestId, outcome) => {
           if (requestId !== undefined) this.#proposals.complete(requestId, outcome);
         },
-        onConfChange: (change, member) => this.#onConfChange(change, member),
+        applyConfChange: (change) => confChanges.apply(change),
+        onConfChanged: (requestId, outcome) =>
+          this.#changesApplied.push(() => this.#proposals.complete(requestId, outcome)),
         onTermBegins: () => this.#onTermBegins(),
         afterEntry: () => this.#afterEntry(),
         onMessageDone: (message) => {
           this.#deliver(message.responses);
+          const answers = this.#changesApplied;
+          this.#changesApplied = [];
+          for (const answer of answers) answer();
           this.#campaignIfAlone();
         },
         onSliceDone: (index) => {
@@ -194,7 +218,9 @@ export class Replica {
     assert(this.#lifecycle === "created", "a replica starts once");
     this.#lifecycle = "running";
     this.#publisher.onReady(onReady);
-    const { bootstrap, log } = this.#options;
+    const { bootstrap, log, network } = this.#options;
+    for (const { id, peerUrls } of this.members.list()) if (id !== this.nodeId) network.addPeer(id, peerUrls);
+    if (this.members.isRemoved(this.nodeId)) this.#onRemoved();
     if (bootstrap.length === 0) {
       this.#run();
       return;
@@ -235,6 +261,11 @@ export class Replica {
     return this.#softState.lead;
   }
 
+  /** As the members are stored; false for a member that has not read of its own addition yet. */
+  get isLearner(): boolean {
+    return this.members.get(this.nodeId)?.isLearner ?? false;
+  }
+
   get nodeId(): NodeId {
     return this.#options.nodeId;
   }
@@ -253,6 +284,30 @@ export class Replica {
 
   get appliedIndex(): number {
     return this.#applyLoop.state.index;
+  }
+
+  /** Raft's own view. Progress is known to a leader only. */
+  get raftStatus(): Status {
+    return this.#rawNode.status();
+  }
+
+  /** Since when the member has been connected, on the replica's clock; undefined while it is out of reach. */
+  activeSinceMs(id: NodeId): number | undefined {
+    return this.#options.network.activeSinceMs(id);
+  }
+
+  /** `--max-learners`. */
+  get learnersMax(): number {
+    return this.#options.learnersMax;
+  }
+
+  get heartbeatIntervalMs(): number {
+    return this.#options.heartbeatIntervalMs;
+  }
+
+  /** How long a request may take. */
+  get requestTimeoutMs(): number {
+    return requestTimeoutMs(this.#options);
   }
 
   get pendingProposals(): number {
@@ -296,14 +351,35 @@ export class Replica {
       done(refused("tooManyRequests"));
       return;
     }
-    const deadlineMs = this.#options.clock.nowMs() + requestTimeoutMs(this.#options);
-    this.#proposals.add(requestId, deadlineMs, (outcome) => {
-      if (!outcome.ok && outcome.refusal.startsWith("timeout"))
-        this.#options.metrics.proposalsFailed.increment();
-      done(outcome);
-    });
+    this.#await(requestId, done);
     this.#unproposed.push(data);
     this.#unproposedBytes += data.length;
+    this.#driveSoon();
+  }
+
+  /**
+   * Puts a membership change into the log. `done` runs once, as with `propose`; while another change is under way
+   * Raft drops this one, and it times out.
+   */
+  proposeChange(change: MembershipChange, done: ProposalDone): void {
+    if (this.#lifecycle !== "running") {
+      done(refused("stopped"));
+      return;
+    }
+    if (this.#proposals.isFull || this.#unproposedChanges.length >= unproposedChangesMax) {
+      done(refused("tooManyRequests"));
+      return;
+    }
+    const requestId = this.#requestIds.next();
+    this.#await(requestId, done);
+    this.#unproposedChanges.push(confChangeOf(change, requestId));
+    this.#driveSoon();
+  }
+
+  /** Asks Raft to make a voter the leader. Whether it came to that shows in `leader`. */
+  transferLeadership(to: NodeId): void {
+    if (this.#lifecycle !== "running") return;
+    this.#rawNode.transferLeader(to);
     this.#driveSoon();
   }
 
@@ -322,6 +398,29 @@ export class Replica {
     if (this.#lifecycle !== "running") return;
     this.#rawNode.step(message);
     this.#driveSoon();
+  }
+
+  /** Messages to this peer were lost. */
+  reportUnreachable(id: NodeId): void {
+    if (this.#lifecycle !== "running") return;
+    this.#rawNode.reportUnreachable(id);
+    this.#driveSoon();
+  }
+
+  /** What became of a MsgSnap to this peer. */
+  reportSnapshot(id: NodeId, ok: boolean): void {
+    if (this.#lifecycle !== "running") return;
+    this.#rawNode.reportSnapshot(id, ok);
+    this.#driveSoon();
+  }
+
+  #await(requestId: bigint, done: ProposalDone): void {
+    const deadlineMs = this.#options.clock.nowMs() + requestTimeoutMs(this.#options);
+    this.#proposals.add(requestId, deadlineMs, (outcome) => {
+      if (!outcome.ok && outcome.refusal.startsWith("timeout"))
+        this.#options.metrics.proposalsFailed.increment();
+      done(outcome);
+    });
   }
 
   #run(): void {
@@ -448,11 +547,23 @@ export class Replica {
   }
 
   #proposeAll(): void {
-    if (this.#unproposed.length === 0 || this.leader === noNode) return;
+    if (this.leader === noNode) return;
+    this.#proposeChanges();
+    if (this.#unproposed.length === 0) return;
     // What Raft does not take now stays, and goes with a later tick or times out.
     if (this.#rawNode.proposeAll(this.#unproposed) !== "accepted") return;
     this.#unproposed = [];
     this.#unproposedBytes = 0;
+  }
+
+  /** A change whose request timed out meanwhile is not worth making any more. */
+  #proposeChanges(): void {
+    while (true) {
+      const change = this.#unproposedChanges[0];
+      if (change === undefined) return;
+      if (this.#proposals.has(change.id) && this.#rawNode.proposeConfChange(change) !== "accepted") return;
+      this.#unproposedChanges.shift();
+    }
   }
 
   #handle(ready: Ready): void {
@@ -530,16 +641,10 @@ export class Replica {
     this.#publisher.check();
   }
 
-  #onConfChange(change: ConfChange, member: MemberChange): ConfState {
-    this.members.add(member);
-    this.#options.logger.info("added member", {
-      "cluster-id": hexId(this.clusterId),
-      "local-member-id": hexId(this.nodeId),
-      "added-peer-id": hexId(member.id),
-      "added-peer-peer-urls": member.peerUrls,
-      "added-peer-is-learner": member.isLearner,
+  #onRemoved(): void {
+    this.#options.clock.after(removedLingerMs, () => {
+      if (this.#lifecycle === "running") this.#options.onRemoved();
     });
-    return this.#rawNode.applyConfChange(change);
   }
 
   /** A cluster of one need not wait an election timeout for a vote of its own. */

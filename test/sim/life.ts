@@ -124,7 +124,17 @@ export class Life {
         send: (messages) => {
           if (messages.length > 0) throw new Error("a member without peers sends a message");
         },
+        addPeer: () => {
+          throw new Error("a cluster of one member has no peers");
+        },
+        updatePeer() {},
+        removePeer() {},
+        activeSinceMs: () => undefined,
       },
+      onRemoved: () => {
+        throw new Error("nobody removes the only member");
+      },
+      learnersMax: 1,
       clock: this.#clock,
       startMs: wallClockStartMs + scheduler.nowMs,
       random: new SeededRandom(random.bits32()),

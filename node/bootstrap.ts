@@ -1,0 +1,238 @@
+// How a member without data begins: as one of the first members of a cluster, or as one that was added to a running
+// cluster. Both ask the other members first: whoever has run before and lost its data has forgotten its vote, and
+// must never come back under its id.
+
+import { createHash } from "node:crypto";
+import type { InitialMember, MemberConfig } from "./cli/config.ts";
+import { ownMemberProblem } from "./cli/config.ts";
+import { utf8 } from "./lib/bytes.ts";
+import { FatalError } from "./lib/fatal.ts";
+import { hexId, type NodeId, noNode } from "./lib/ids.ts";
+import type { Logger } from "./lib/log.ts";
+import { compatibleVersion } from "./lib/version.ts";
+import { compareVersions, parseVersion, versionOf } from "./membership/cluster-version.ts";
+import { bootstrapClusterId, bootstrapMemberId } from "./membership/identity.ts";
+import { decodeMembers, encodeMember, type Member } from "./membership/member.ts";
+import { realClock } from "./observe/real-clock.ts";
+import { Dialer } from "./peer/dialer.ts";
+import { PeerCalls } from "./peer/peer-calls.ts";
+import { silentPeerMetrics } from "./peer/port.ts";
+import { defaultLimits } from "./peer/settings.ts";
+import type { LogContents } from "./replica/log-store.ts";
+import type { Entry } from "./wire/raft.ts";
+import { raftCodecs } from "./wire/raft-codec.ts";
+
+export interface Beginning {
+  readonly nodeId: NodeId;
+  readonly clusterId: bigint;
+  /** Members of the cluster that this one joins, itself too; empty when it begins with its cluster. */
+  readonly existing: readonly Member[];
+}
+
+/** etcd waits so long for the members it asks. */
+const askTimeoutMs = 5000;
+
+/** Rejects with the text that etcd would log, or a FatalError DATA_LOST. */
+export async function beginMember(config: MemberConfig, log: Logger): Promise<Beginning> {
+  const problem = config.initialClusterState === "new" ? ownMemberProblem(config) : ownNameProblem(config);
+  if (problem !== undefined) throw new Error(problem);
+  checkDuplicateUrls(config.initialCluster);
+  const dialer = new Dialer();
+  try {
+    const calls = callsOf(dialer, log);
+    return config.initialClusterState === "new"
+      ? await beginCluster(config, calls, log)
+      : await joinCluster(config, calls, log);
+  } finally {
+    dialer.close();
+  }
+}
+
+/**
+ * The first entries of a cluster that begins: the additions of its members, in the bytes that etcd writes. None for a
+ * log that holds something, or that is of a member that joined.
+ */
+export function firstEntries(config: MemberConfig, contents: LogContents): readonly Entry[] {
+  const { hardState, snapshot, entries, nodeId, clusterId } = contents;
+  if (hardState.term > 0 || snapshot.index > 0 || entries.length > 0) return [];
+  const initial = initialMembers(config);
+  const isFirst = initial.members.some(({ id }) => id === nodeId) && initial.clusterId === clusterId;
+  if (!isFirst || config.initialClusterState !== "new") return [];
+  return initial.members.map((member, at) => {
+    const context = utf8(encodeMember(member));
+    const data = raftCodecs.ConfChange.encode({
+      id: 0n,
+      type: "ConfChangeAddNode",
+      nodeId: member.id,
+      context,
+    });
+    return { type: "EntryConfChange", term: 1, index: at + 1, data };
+  });
+}
+
+/** The members that the flags name, by ascending id, and the id of their cluster. */
+function initialMembers({ initialCluster, initialClusterToken }: MemberConfig): {
+  readonly members: readonly Member[];
+  readonly clusterId: bigint;
+} {
+  const members = [...urlsByName(initialCluster)].map(([name, peerUrls]): Member => {
+    const id = bootstrapMemberId(peerUrls, initialClusterToken, sha1);
+    return { id, name, peerUrls, clientUrls: [], isLearner: false };
+  });
+  members.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+  const ids = members.map(({ id }) => id);
+  return { members, clusterId: bootstrapClusterId(ids, sha1) };
+}
+
+async function beginCluster(config: MemberConfig, calls: PeerCalls, log: Logger): Promise<Beginning> {
+  const { members, clusterId } = initialMembers(config);
+  const own = members.find(({ name }) => name === config.name) as Member;
+  const others = members.filter(({ id }) => id !== own.id).flatMap(({ peerUrls }) => peerUrls);
+  const running = await clusterAt(others, calls, log);
+  const known = running?.members.find(({ id }) => id === own.id);
+  if (known !== undefined && known.clientUrls.length > 0) throw dataLost(known, config);
+  return { nodeId: own.id, clusterId, existing: [] };
+}
+
+async function joinCluster(config: MemberConfig, calls: PeerCalls, log: Logger): Promise<Beginning> {
+  const byName = urlsByName(config.initialCluster);
+  const others = [...byName].filter(([name]) => name !== config.name).flatMap(([, urls]) => urls);
+  const running = await clusterAt(others, calls, log);
+  if (running === undefined) {
+    throw new Error(
+      "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs",
+    );
+  }
+  const { members, clusterId } = running;
+  if (members.length !== byName.size) {
+    throw new Error(
+      `error validating peerURLs ${describe(running)}: member count is unequal ` +
+        `(the cluster has ${members.length}, --initial-cluster names ${byName.size})`,
+    );
+  }
+  let own: Member | undefined;
+  for (const member of members) {
+    const match = [...byName].find(([, urls]) => isSameList(urls, member.peerUrls));
+    if (match === undefined) {
+      throw new Error(
+        `error validating peerURLs ${describe(running)}: PeerURLs: no match found for existing member ` +
+          `(${hexId(member.id)}, [${member.peerUrls.join(" ")}])`,
+      );
+    }
+    if (match[0] === config.name) own = member;
+  }
+  if (own === undefined) {
+    throw new Error(
+      `error validating peerURLs ${describe(running)}: no member has the URLs of ${config.name}`,
+    );
+  }
+  if (own.name !== "" || own.clientUrls.length > 0) throw dataLost(own, config);
+  await checkVersions(others, calls, log);
+  return { nodeId: own.id, clusterId, existing: members };
+}
+
+interface RunningCluster {
+  readonly clusterId: bigint;
+  readonly members: readonly Member[];
+}
+
+/** The cluster as the first member knows it that answers; undefined when none does. */
+async function clusterAt(
+  urls: readonly string[],
+  calls: PeerCalls,
+  log: Logger,
+): Promise<RunningCluster | undefined> {
+  for (const url of [...urls].sort()) {
+    try {
+      const { clusterId, membersJson } = await calls.members(new URL(url));
+      return { clusterId, members: decodeMembers(membersJson) };
+    } catch (error) {
+      log.warn("failed to get cluster response", { address: `${url}/members`, error });
+    }
+  }
+  return undefined;
+}
+
+async function checkVersions(urls: readonly string[], calls: PeerCalls, log: Logger): Promise<void> {
+  for (const url of urls) {
+    let cluster: string | undefined;
+    try {
+      ({ cluster } = await calls.versions(new URL(url)));
+    } catch (error) {
+      log.warn("failed to get version from remote peer", { address: url, error });
+      continue;
+    }
+    const version = cluster === undefined ? undefined : parseVersion(cluster);
+    if (version === undefined || compareVersions(version, versionOf(compatibleVersion)) <= 0) continue;
+    throw new Error(
+      `incompatible with current running cluster: its version is ${cluster}, this member's ${compatibleVersion}`,
+    );
+  }
+}
+
+function callsOf(dialer: Dialer, log: Logger): PeerCalls {
+  return new PeerCalls({
+    // It is nobody yet, and what it asks needs no name.
+    local: { nodeId: noNode, clusterId: 0n, peerUrls: () => [] },
+    raft: {
+      receive() {},
+      isRemoved: () => false,
+      reportUnreachable() {},
+      reportSnapshot() {},
+      onRemoved() {},
+    },
+    snapshots: undefined,
+    clock: realClock,
+    logger: log,
+    metrics: silentPeerMetrics,
+    limits: { ...defaultLimits, requestAnswerMs: askTimeoutMs },
+    dialer,
+  });
+}
+
+function ownNameProblem({ name, initialCluster }: MemberConfig): string | undefined {
+  if (initialCluster.some((member) => member.name === name)) return undefined;
+  return `couldn't find local name "${name}" in the initial cluster configuration`;
+}
+
+function checkDuplicateUrls(initialCluster: readonly InitialMember[]): void {
+  const urls = initialCluster.map(({ url }) => url);
+  if (new Set(urls).size === urls.length) return;
+  const text = [...initialCluster].map(({ name, url }) => `${name}=${url}`).sort();
+  throw new Error(`initial cluster ${text.join(",")} has duplicate url`);
+}
+
+function dataLost(member: Member, config: MemberConfig): FatalError {
+  return new FatalError(
+    "DATA_LOST",
+    `member ${hexId(member.id)} has already been bootstrapped: the cluster lists it as ` +
+      `"${member.name}" at ${member.clientUrls.join(",")}, but ${config.dataDir} is empty; ` +
+      "remove it from the cluster and add it again",
+    { file: config.dataDir },
+  );
+}
+
+function urlsByName(initialCluster: readonly InitialMember[]): Map<string, string[]> {
+  const byName = new Map<string, string[]>();
+  for (const { name, url } of initialCluster) {
+    const urls = byName.get(name);
+    if (urls === undefined) byName.set(name, [url]);
+    else urls.push(url);
+  }
+  // etcd keeps the URLs of a member sorted.
+  for (const urls of byName.values()) urls.sort();
+  return byName;
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return [...a].sort().join() === [...b].sort().join();
+}
+
+function describe({ clusterId, members }: RunningCluster): string {
+  const texts = members.map(({ id, peerUrls }) => `${hexId(id)}=[${peerUrls.join(" ")}]`);
+  return `{ClusterID:${hexId(clusterId)} Members:[${texts.join(" ")}]}`;
+}
+
+function sha1(bytes: Uint8Array): Uint8Array {
+  return createHash("sha1").update(bytes).digest();
+}
