@@ -4,6 +4,7 @@ import {
   type Client,
   type ClientDuplexStream,
   credentials,
+  Metadata,
   makeGenericClientConstructor,
 } from "@grpc/grpc-js";
 import { must } from "../../node/lib/assert.ts";
@@ -38,7 +39,13 @@ const methods: Readonly<Record<string, Method>> = {
   LeaseRevoke: method("Lease", "LeaseRevoke"),
   LeaseTimeToLive: method("Lease", "LeaseTimeToLive"),
   LeaseLeases: method("Lease", "LeaseLeases"),
+  MemberAdd: method("Cluster", "MemberAdd"),
+  MemberRemove: method("Cluster", "MemberRemove"),
+  MemberUpdate: method("Cluster", "MemberUpdate"),
+  MemberPromote: method("Cluster", "MemberPromote"),
   MemberList: method("Cluster", "MemberList"),
+  MoveLeader: method("Maintenance", "MoveLeader"),
+  Downgrade: method("Maintenance", "Downgrade"),
   Alarm: method("Maintenance", "Alarm"),
   Status: method("Maintenance", "Status"),
   Hash: method("Maintenance", "Hash"),
@@ -50,6 +57,12 @@ const callTimeoutMs = 30_000;
 
 function pass(bytes: Buffer): Buffer {
   return bytes;
+}
+
+function metadataOf(fields: Readonly<Record<string, string>>): Metadata {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(fields)) metadata.set(name, value);
+  return metadata;
 }
 
 export class TestClient {
@@ -65,7 +78,12 @@ export class TestClient {
     }) as unknown as Client;
   }
 
-  call(name: string, request: InputMessage): Promise<Outcome> {
+  /** `metadata` are further headers of the call. */
+  call(
+    name: string,
+    request: InputMessage,
+    metadata: Readonly<Record<string, string>> = {},
+  ): Promise<Outcome> {
     const {
       path,
       request: requestType,
@@ -78,6 +96,7 @@ export class TestClient {
         pass,
         pass,
         encode(requestType, request),
+        metadataOf(metadata),
         { deadline },
         (error, bytes) => {
           if (error !== null) resolve({ ok: false, code: error.code, text: error.details });
@@ -87,19 +106,26 @@ export class TestClient {
     });
   }
 
-  stream(path: string, request: string, response: string): TestStream {
-    return new TestStream(this.#client.makeBidiStreamRequest(path, pass, pass), request, response);
+  stream(
+    path: string,
+    request: string,
+    response: string,
+    metadata: Readonly<Record<string, string>> = {},
+  ): TestStream {
+    const call = this.#client.makeBidiStreamRequest(path, pass, pass, metadataOf(metadata));
+    return new TestStream(call, request, response);
   }
 
-  watch(): TestStream {
-    return this.stream("/etcdserverpb.Watch/Watch", "WatchRequest", "WatchResponse");
+  watch(metadata: Readonly<Record<string, string>> = {}): TestStream {
+    return this.stream("/etcdserverpb.Watch/Watch", "WatchRequest", "WatchResponse", metadata);
   }
 
-  keepAlive(): TestStream {
+  keepAlive(metadata: Readonly<Record<string, string>> = {}): TestStream {
     return this.stream(
       "/etcdserverpb.Lease/LeaseKeepAlive",
       "LeaseKeepAliveRequest",
       "LeaseKeepAliveResponse",
+      metadata,
     );
   }
 

@@ -36,6 +36,7 @@ const enums: Readonly<Record<string, readonly string[]>> = {
   CompareTarget: ["VERSION", "CREATE", "MOD", "VALUE", "LEASE"],
   FilterType: ["NOPUT", "NODELETE"],
   AlarmAction: ["GET", "ACTIVATE", "DEACTIVATE"],
+  DowngradeAction: ["VALIDATE", "ENABLE", "CANCEL"],
   AlarmType: ["NONE", "NOSPACE", "CORRUPT"],
 };
 
@@ -78,8 +79,22 @@ LeaseLeasesRequest:
 LeaseLeasesResponse: header 1 Header, leases 2 *LeaseStatus
 LeaseStatus: ID 1 int64
 Member: ID 1 uint64, name 2 string, peerURLs 3 *string, clientURLs 4 *string, isLearner 5 bool
+MemberAddRequest: peerURLs 1 *string, isLearner 2 bool
+MemberAddResponse: header 1 Header, member 2 Member, members 3 *Member
+MemberRemoveRequest: ID 1 uint64
+MemberRemoveResponse: header 1 Header, members 2 *Member
+MemberUpdateRequest: ID 1 uint64, peerURLs 2 *string
+MemberUpdateResponse: header 1 Header, members 2 *Member
+MemberPromoteRequest: ID 1 uint64
+MemberPromoteResponse: header 1 Header, members 2 *Member
 MemberListRequest: linearizable 1 bool
 MemberListResponse: header 1 Header, members 2 *Member
+MoveLeaderRequest: targetID 1 uint64
+MoveLeaderResponse: header 1 Header
+DowngradeRequest: action 1 DowngradeAction, version 2 string
+DowngradeResponse: header 1 Header, version 2 string
+SnapshotRequest:
+SnapshotResponse: header 1 Header, remaining_bytes 2 uint64, blob 3 bytes, version 4 string
 AlarmRequest: action 1 AlarmAction, memberID 2 uint64, alarm 3 AlarmType
 AlarmMember: memberID 1 uint64, alarm 2 AlarmType
 AlarmResponse: header 1 Header, alarms 2 *AlarmMember

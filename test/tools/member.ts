@@ -156,7 +156,7 @@ const portCount = 10_000;
 const portAttempts = 100;
 
 /** Two different ports nobody listens on, below the range the kernel gives to outgoing connections. */
-async function freePorts(): Promise<{ client: number; peer: number }> {
+export async function freePorts(): Promise<{ client: number; peer: number }> {
   const found: number[] = [];
   for (let attempt = 0; attempt < portAttempts && found.length < 2; attempt++) {
     const port = firstPort + Math.floor(Math.random() * portCount);

@@ -1,0 +1,123 @@
+// Starts and stops a cluster of real members, ours or etcd's or of both kinds, on loopback.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { must } from "../../node/lib/assert.ts";
+import { freePorts, type Member, type MemberKind, start } from "./member.ts";
+
+export interface ClusterOptions {
+  /** One a member. */
+  readonly kinds: readonly MemberKind[];
+  readonly flags?: readonly string[];
+}
+
+type Ports = Member["ports"];
+
+export interface ClusterMember {
+  readonly name: string;
+  readonly kind: MemberKind;
+  readonly ports: Ports;
+  readonly dataDir: string;
+  readonly peerUrl: string;
+  /** Undefined while it does not run. */
+  process: Member | undefined;
+}
+
+export class Cluster {
+  /** In the order in which they were given, then those that joined. */
+  readonly members: ClusterMember[] = [];
+  readonly #options: ClusterOptions;
+  readonly #scratch: string;
+  /** What every member gets as its initial cluster. */
+  #initialCluster = "";
+
+  private constructor(options: ClusterOptions, scratch: string) {
+    this.#options = options;
+    this.#scratch = scratch;
+  }
+
+  /** Resolves when every member serves clients. */
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const scratch = await mkdtemp(join(tmpdir(), "cluster-test-"));
+    const cluster = new Cluster(options, scratch);
+    try {
+      for (const kind of options.kinds) await cluster.reserve(kind);
+      cluster.#initialCluster = cluster.#initialClusterText();
+      const started = await Promise.allSettled(cluster.members.map((member) => cluster.run(member, "new")));
+      const failed = started.find((one) => one.status === "rejected");
+      if (failed !== undefined) throw failed.reason;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  member(i: number): ClusterMember {
+    return must(this.members[i], "the cluster has the member", { i });
+  }
+
+  /** A name and ports for a further member, which runs once it was added and `run` is called. */
+  async reserve(kind: MemberKind): Promise<ClusterMember> {
+    const name = `m${this.members.length}`;
+    const ports = await freePorts();
+    const member: ClusterMember = {
+      name,
+      kind,
+      ports,
+      dataDir: join(this.#scratch, name),
+      peerUrl: `http://127.0.0.1:${ports.peer}`,
+      process: undefined,
+    };
+    this.members.push(member);
+    return member;
+  }
+
+  /** Starts a member, or starts it again. `flags` come after those of the cluster. */
+  async run(
+    member: ClusterMember,
+    state: "new" | "existing",
+    flags: readonly string[] = [],
+  ): Promise<Member> {
+    const initialCluster = state === "new" ? this.#initialCluster : this.#initialClusterText();
+    const process = await start({
+      kind: member.kind,
+      ports: member.ports,
+      dataDir: member.dataDir,
+      readyTimeoutMs: 60_000,
+      flags: [
+        ...["--name", member.name, "--initial-cluster", initialCluster],
+        ...["--initial-cluster-state", state],
+        ...(this.#options.flags ?? []),
+        ...flags,
+      ],
+    });
+    member.process = process;
+    return process;
+  }
+
+  /** SIGKILL; the data stays. */
+  async kill(member: ClusterMember): Promise<void> {
+    const { process } = member;
+    member.process = undefined;
+    await process?.kill();
+  }
+
+  /** SIGTERM; the data stays. */
+  async end(member: ClusterMember): Promise<void> {
+    const { process } = member;
+    member.process = undefined;
+    await process?.stop();
+  }
+
+  async stop(): Promise<void> {
+    // A member that goes alone could wait for a quorum; those that are of no use any more are killed.
+    await Promise.all(this.members.map((member) => this.kill(member)));
+    await rm(this.#scratch, { recursive: true, force: true });
+  }
+
+  #initialClusterText(): string {
+    return this.members.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",");
+  }
+}
