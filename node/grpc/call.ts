@@ -49,7 +49,10 @@ export function decodeRequest(
   message: Message,
 ): unknown {
   let { bytes } = message;
-  if (message.isCompressed) {
+  if (message.format > 1) {
+    throw new ApiError("Internal", `grpc: received unexpected payload format ${message.format}`);
+  }
+  if (message.format === 1) {
     if (!isKnownEncoding(head.encoding)) throw unknownEncoding(head.encoding);
     bytes = inflate(bytes, head.encoding, host.messageBytesMax);
   }

@@ -32,7 +32,7 @@ export function inflate(message: Uint8Array, encoding: string, bytesMax: number)
         `grpc: received message after decompression larger than max ${bytesMax}`,
       );
     }
-    throw new ApiError("Internal", `grpc: failed to decompress the received message: ${text}`);
+    throw new ApiError("Internal", `grpc: failed to decompress the message: ${text}`);
   }
 }
 

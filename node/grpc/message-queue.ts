@@ -5,13 +5,24 @@ import type { ApiError } from "../api/errors.ts";
 import { uint32At } from "./http2/protocol.ts";
 import { messageTooLarge } from "./status.ts";
 
-const headBytes = 5;
+export const messageHeadBytes = 5;
 /** Small pieces are gathered in buffers of this size. */
 const gatherBytes = 1024;
 
 export interface Message {
-  readonly isCompressed: boolean;
+  /** 0: as it is, 1: compressed; nothing else is known. */
+  readonly format: number;
   readonly bytes: Uint8Array;
+}
+
+/** Bytes [start, end) are one message. */
+export function isWholeMessage(bytes: Uint8Array, start: number, end: number): boolean {
+  return end - start >= messageHeadBytes && uint32At(bytes, start + 1) === end - start - messageHeadBytes;
+}
+
+/** The message that bytes [start, end) are. */
+export function messageIn(bytes: Uint8Array, start: number, end: number): Message {
+  return { format: bytes[start] as number, bytes: bytes.subarray(start + messageHeadBytes, end) };
 }
 
 export class MessageQueue {
@@ -34,14 +45,14 @@ export class MessageQueue {
 
   /** True when all of a message, or something wrong, is there. */
   get hasNext(): boolean {
-    if (this.#length < headBytes) return false;
+    if (this.#length < messageHeadBytes) return false;
     const length = this.#nextLength();
-    return length > this.#bytesMax || this.#length >= headBytes + length;
+    return length > this.#bytesMax || this.#length >= messageHeadBytes + length;
   }
 
   /** True when the next message is longer than any may be, which its head tells already. */
   get isOversized(): boolean {
-    return this.#length >= headBytes && this.#nextLength() > this.#bytesMax;
+    return this.#length >= messageHeadBytes && this.#nextLength() > this.#bytesMax;
   }
 
   /** Keeps a copy of bytes [start, end). */
@@ -67,9 +78,9 @@ export class MessageQueue {
   shift(): Message | ApiError {
     const length = this.#nextLength();
     if (length > this.#bytesMax) return messageTooLarge(length, this.#bytesMax);
-    const isCompressed = (this.#take(1)[0] as number) !== 0;
-    this.#take(headBytes - 1);
-    return { isCompressed, bytes: this.#take(length) };
+    const format = this.#take(1)[0] as number;
+    this.#take(messageHeadBytes - 1);
+    return { format, bytes: this.#take(length) };
   }
 
   clear(): void {
@@ -81,8 +92,8 @@ export class MessageQueue {
 
   #nextLength(): number {
     const first = this.#parts[0] as Buffer;
-    if (first.length - this.#offset >= headBytes) return uint32At(first, this.#offset + 1);
-    const head = Buffer.concat(this.#parts.slice(0, headBytes)).subarray(this.#offset);
+    if (first.length - this.#offset >= messageHeadBytes) return uint32At(first, this.#offset + 1);
+    const head = Buffer.concat(this.#parts.slice(0, messageHeadBytes)).subarray(this.#offset);
     return uint32At(head, 1);
   }
 

@@ -10,8 +10,8 @@ import { type GrpcHead, type Head, readHead, type Target } from "./head.ts";
 import { HttpExchange, type ServeHttp } from "./http-bridge.ts";
 import { Connection, type ConnectionHost } from "./http2/connection.ts";
 import { FlushQueue } from "./http2/flush-queue.ts";
-import { uint32At } from "./http2/protocol.ts";
 import type { RequestHead } from "./http2/request-head.ts";
+import { isWholeMessage, messageIn } from "./message-queue.ts";
 import type { GrpcMetrics } from "./metrics.ts";
 import type { Route } from "./routes.ts";
 import { StreamCall, type StreamHost } from "./stream-call.ts";
@@ -49,7 +49,6 @@ const requestOverheadBytes = 512 * 1024;
 /** Streams of one connection, whatever the flag allows: each costs memory. */
 const streamsMax = 100_000;
 const sweepMs = 1000;
-const messageHeadBytes = 5;
 
 export class GrpcServer implements ConnectionHost, StreamHost {
   readonly messageBytesMax: number;
@@ -117,24 +116,19 @@ export class GrpcServer implements ConnectionHost, StreamHost {
     end: number,
   ): void {
     const head = this.#headOf(request);
-    const length = end - start - messageHeadBytes;
     if (
       head.kind === "grpc" &&
       head.target.kind === "target" &&
       isUnary(head.target.route) &&
-      length >= 0 &&
-      uint32At(bytes, start + 1) === length
+      isWholeMessage(bytes, start, end)
     ) {
-      const message = {
-        isCompressed: bytes[start] !== 0,
-        bytes: bytes.subarray(start + messageHeadBytes, end),
-      };
-      new UnaryCall(this, connection, streamId, head, head.target).run(message);
+      const call = new UnaryCall(this, connection, streamId, head, head.target);
+      call.run(messageIn(bytes, start, end));
       return;
     }
     const owner = this.#open(connection, streamId, request, head, true);
     if (owner === undefined) return;
-    if (end > start) owner.onData(bytes, start, end);
+    if (end > start) owner.onData(bytes, start, end, true);
     connection.endOfBody(streamId, owner);
   }
 

@@ -428,7 +428,7 @@ export class Connection implements Flushable {
       return;
     }
     if (isEnd) stream.isRemoteOpen = false;
-    if (to > from) stream.owner.onData(bytes, from, to);
+    if (to > from) stream.owner.onData(bytes, from, to, isEnd);
     if (isEnd && this.#streams.get(streamId) === stream) stream.owner.onEnd();
   }
 

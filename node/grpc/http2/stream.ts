@@ -2,8 +2,8 @@
 
 /** Who answers on a stream. */
 export interface StreamOwner {
-  /** Bytes [start, end) of the body. They are the owner's only during the call. */
-  onData(bytes: Uint8Array, start: number, end: number): void;
+  /** Bytes [start, end) of the body; `isLast`: `onEnd` follows. They stay as they are, but keep a large block alive. */
+  onData(bytes: Uint8Array, start: number, end: number, isLast: boolean): void;
   /** The client is done sending. */
   onEnd(): void;
   /** The client reset the stream, or the connection is gone: nothing more can be said. */
