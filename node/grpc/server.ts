@@ -126,7 +126,7 @@ export class GrpcServer implements ConnectionHost, StreamHost {
       call.run(messageIn(bytes, start, end));
       return;
     }
-    const owner = this.#open(connection, streamId, request, head, true);
+    const owner = this.#open(connection, streamId, request, head, false);
     if (owner === undefined) return;
     if (end > start) owner.onData(bytes, start, end, true);
     connection.endOfBody(streamId, owner);
