@@ -15,6 +15,7 @@ import type { Logger } from "./lib/log.ts";
 import { SeededRandom } from "./lib/random.ts";
 import { compatibleVersion } from "./lib/version.ts";
 import type { Member } from "./membership/member.ts";
+import { planTakeover, takeOver } from "./migrate/import-store.ts";
 import { realClock } from "./observe/real-clock.ts";
 import { createMetrics, type MemberMetrics } from "./observe/registry.ts";
 import { peerAnswers } from "./peer-answers.ts";
@@ -51,7 +52,10 @@ const flushBytesMax = 32 * 1024 * 1024;
 export async function startMember(options: MemberOptions): Promise<RunningMember> {
   const { config, log } = options;
   const dataDir = openDataDir(config.dataDir, log);
+  const place = { memberPath: dataDir.member, walDirectory: config.walDir ?? dataDir.wal };
+  const takeover = await planTakeover(place, log);
   const { opened, existing } = await openOrCreateLog(config, dataDir, log);
+  if (takeover !== undefined) await takeOver(place, takeover, opened.contents, log);
   const metrics = createMetrics({
     isExtensive: config.metrics === "extensive",
     features: Object.entries(config.featureGates).map(([name, isOn]) => ({

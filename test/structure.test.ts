@@ -25,7 +25,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   api: ["lib", "wire", "raft", "mvcc", "lease", "auth", "membership", "apply", "replica"],
   grpc: ["lib", "wire", "api"],
   http: ["lib", "wire", "api"],
-  cli: ["lib", "wire", "mvcc", "lease", "membership", "replica", "storage"],
+  migrate: ["lib", "wire", "mvcc", "lease", "membership", "replica", "storage"],
+  cli: ["lib", "wire", "mvcc", "lease", "membership", "replica", "storage", "migrate"],
 };
 
 /** Files that declare a port: adapters may import them wherever they stand. */

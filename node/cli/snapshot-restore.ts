@@ -4,8 +4,7 @@
 
 import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
-import { Lessor } from "../lease/lessor.ts";
-import { type Bucket, etcdBuckets } from "../lib/backend.ts";
+import type { Bucket } from "../lib/backend.ts";
 import { textOf, utf8 } from "../lib/bytes.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
@@ -14,14 +13,14 @@ import { bootstrapClusterId, bootstrapMemberId } from "../membership/identity.ts
 import { encodeMember, type Member } from "../membership/member.ts";
 import { Members } from "../membership/members.ts";
 import { encodeV2Document } from "../membership/v2-document.ts";
-import { Overlay } from "../mvcc/overlay.ts";
-import { RecordImport } from "../mvcc/record-import.ts";
+import { fillStore } from "../migrate/fill-store.ts";
+import type { RecordImport } from "../mvcc/record-import.ts";
 import { writeDurableState } from "../replica/durable-state.ts";
-import { BoltReader, type BoltRecord } from "../storage/bbolt/reader.ts";
+import { BoltReader } from "../storage/bbolt/reader.ts";
 import { StoredSnapshot } from "../storage/bbolt/snapshot-file.ts";
 import { restoringPath } from "../storage/data-dir.ts";
 import { makeDirectory, nodeDisk } from "../storage/disk.ts";
-import { LmdbEngine } from "../storage/lmdb/engine.ts";
+import { buildGeneration } from "../storage/lmdb/build-generation.ts";
 import { createLog, saveSnapshot, walOptions } from "../storage/wal/open-log.ts";
 import { Wal } from "../storage/wal/wal.ts";
 import type { ConfState, Entry } from "../wire/raft.ts";
@@ -44,8 +43,6 @@ export interface RestoreOptions {
   readonly log: Logger;
 }
 
-/** An overlay of this size goes to disk. */
-const flushBytes = 16 * 1024 * 1024;
 const firstTerm = 1;
 /** These are the new cluster's own. */
 const replacedBuckets: readonly Bucket[] = ["members", "members_removed"];
@@ -173,59 +170,21 @@ async function buildStore(
   cluster: NewCluster,
   options: RestoreOptions,
 ): Promise<void> {
-  let fail: (error: Error) => void = () => {};
-  let hasFailed = false;
-  const failure = new Promise<never>((_resolve, reject) => {
-    fail = reject;
-  });
-  const onFatal = (error: Error): void => {
-    hasFailed = true;
-    fail(error);
-  };
-  const engine = new LmdbEngine({ memberPath, onFatal });
-  const close = (): Promise<void> => new Promise((done) => engine.close(done));
-  const overlay = new Overlay(engine);
-  const flush = (): Promise<void> =>
-    Promise.race([failure, new Promise<void>((done) => overlay.flush(done))]);
-  try {
-    await fill(overlay, flush, { reader, cluster, options });
-  } catch (error) {
-    // An engine that failed closes no more; this process ends soon.
-    if (!hasFailed) await close();
-    throw error;
-  }
-  await close();
-}
-
-async function fill(
-  overlay: Overlay,
-  flush: () => Promise<void>,
-  parts: { readonly reader: BoltReader; readonly cluster: NewCluster; readonly options: RestoreOptions },
-): Promise<void> {
-  const { reader, cluster, options } = parts;
-  const flushIfLarge = async (): Promise<void> => {
-    if (overlay.activeBytes >= flushBytes) await flush();
-  };
-  for (const bucket of etcdBuckets) {
-    if (bucket === "key" || replacedBuckets.includes(bucket)) continue;
-    for (const { key, value } of reader.records(bucket)) {
-      if (bucket !== "meta" || !replacedMetaKeys.includes(textOf(key))) overlay.put(bucket, key, value);
-      await flushIfLarge();
-    }
-  }
-  // The leases are there now, so that keys can be attached to them.
-  const records = new RecordImport(overlay, new Lessor(overlay));
-  for (const record of reader.records("key")) {
-    addRecord(records, record);
-    await flushIfLarge();
-  }
-  if (options.bumpRevision > 0) bump(records, options);
-  const members = new Members(overlay);
-  for (const member of cluster.members) members.add(member);
-  overlay.put("meta", utf8("storageVersion"), utf8(storageVersion));
-  const { confState } = cluster;
-  writeDurableState(overlay, { index: cluster.members.length, term: firstTerm, confState });
-  await flush();
+  const isCopied = (bucket: Bucket, name: string): boolean =>
+    !replacedBuckets.includes(bucket) && !(bucket === "meta" && replacedMetaKeys.includes(name));
+  await buildGeneration(memberPath, (engine) =>
+    fillStore(engine, reader, {
+      isCopied,
+      complete(backend, records) {
+        if (options.bumpRevision > 0) bump(records, options);
+        const members = new Members(backend);
+        for (const member of cluster.members) members.add(member);
+        backend.put("meta", utf8("storageVersion"), utf8(storageVersion));
+        const { confState } = cluster;
+        writeDurableState(backend, { index: cluster.members.length, term: firstTerm, confState });
+      },
+    }),
+  );
 }
 
 function bump(records: RecordImport, { bumpRevision, log }: RestoreOptions): void {
@@ -236,15 +195,6 @@ function bump(records: RecordImport, { bumpRevision, log }: RestoreOptions): voi
     "bump-amount": bumpRevision,
     "new-latest-revision": to,
   });
-}
-
-function addRecord(records: RecordImport, { key, value }: BoltRecord): void {
-  try {
-    records.add(key, value);
-  } catch (cause) {
-    const what = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`a record of the bucket "key" behind revision ${records.revision}: ${what}`, { cause });
-  }
 }
 
 /** The additions of all members, committed, and a snapshot behind them: what a member of that cluster starts with. */

@@ -24,7 +24,7 @@ export function readDurableState(backend: Pick<Backend, "get">): DurableState | 
   const term = backend.get("meta", termKey);
   const confState = backend.get("meta", confStateKey);
   if (index === undefined || term === undefined || confState === undefined) return undefined;
-  return { index: counter(index), term: counter(term), confState: decodeConfState(textOf(confState)) };
+  return { index: counterOf(index), term: counterOf(term), confState: decodeConfState(textOf(confState)) };
 }
 
 export function writeDurableState(backend: Pick<Backend, "put">, state: DurableState): void {
@@ -39,7 +39,9 @@ function eightBytes(value: number): Uint8Array {
   return bytes;
 }
 
-function counter(bytes: Uint8Array): number {
+/** Reads what `eightBytes` writes. Throws an Error for what is no counter. */
+export function counterOf(bytes: Uint8Array): number {
+  if (bytes.length !== 8) throw new Error(`stored counter of ${bytes.length} bytes, expected 8`);
   const value = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getBigUint64(0);
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new Error(`stored counter ${value} is above 2^53`);
   return Number(value);
@@ -58,7 +60,8 @@ function encodeConfState(state: ConfState): string {
   return `{${fields.join(",")}}`;
 }
 
-function decodeConfState(text: string): ConfState {
+/** Throws an Error that carries the text. */
+export function decodeConfState(text: string): ConfState {
   const fields = parseLossless(text) as Readonly<Record<string, unknown>>;
   const ids = (name: string): readonly NodeId[] => {
     const value = fields[name] ?? [];

@@ -11,11 +11,11 @@
 // nothing else opens it.
 
 import { chmodSync, existsSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { DatabaseSync } from "node:sqlite";
 import { FatalError, fatalOfSystemError } from "../lib/fatal.ts";
 import type { Logger } from "../lib/log.ts";
 import { makeDirectory, nodeDisk } from "./disk.ts";
+import { isBusy, sqlite } from "./sqlite.ts";
 
 export interface DataDirPaths {
   readonly member: string;
@@ -79,8 +79,6 @@ function warnIfWide(dataDir: string, log: Logger): void {
   });
 }
 
-const sqliteBusy = 5;
-
 function takeLock(path: string): DatabaseSync {
   const { DatabaseSync: Database } = sqlite();
   const database = new Database(path, { timeout: 0 });
@@ -89,7 +87,7 @@ function takeLock(path: string): DatabaseSync {
     database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();
-    if ((error as { errcode?: number }).errcode === sqliteBusy) {
+    if (isBusy(error)) {
       throw new FatalError("LOCKED", `${path} is held by another process`, { file: path }, error);
     }
     throw new FatalError(
@@ -101,18 +99,4 @@ function takeLock(path: string): DatabaseSync {
   }
   chmodSync(path, 0o600);
   return database;
-}
-
-/** Loads node:sqlite without the warning that it is experimental, and without hiding any other warning. */
-function sqlite(): typeof import("node:sqlite") {
-  const emit = process.emitWarning;
-  process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
-    if (String(warning).startsWith("SQLite is an experimental feature")) return;
-    Reflect.apply(emit, process, [warning, ...rest]);
-  };
-  try {
-    return createRequire(import.meta.url)("node:sqlite");
-  } finally {
-    process.emitWarning = emit;
-  }
 }

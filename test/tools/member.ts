@@ -12,6 +12,8 @@ export type MemberKind = "etcd" | "etcdlike";
 
 export interface MemberOptions {
   readonly kind: MemberKind;
+  /** Which etcd, by the name of its tool: `etcd-3.5`, `etcd-3.7`; `etcd` otherwise. */
+  readonly tool?: string;
   /** Further flags, after the ones every member gets. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -62,7 +64,7 @@ export async function start(options: MemberOptions): Promise<Member> {
     ...["--initial-cluster", `default=${peerUrl}`],
     ...(options.flags ?? []),
   ];
-  const command = await commandOf(options.kind);
+  const command = await commandOf(options);
   const startedAt = performance.now();
   const child = spawn(command[0], [...command.slice(1), ...flags], {
     cwd: scratch,
@@ -112,8 +114,8 @@ export async function start(options: MemberOptions): Promise<Member> {
   };
 }
 
-async function commandOf(kind: MemberKind): Promise<readonly [string, ...string[]]> {
-  if (kind === "etcd") return [await toolPath("etcd")];
+async function commandOf({ kind, tool }: MemberOptions): Promise<readonly [string, ...string[]]> {
+  if (kind === "etcd") return [await toolPath(tool ?? "etcd")];
   return [join(checkout, "node_modules", ".bin", "node"), join(checkout, "node", "bin.mjs")];
 }
 

@@ -35,6 +35,19 @@ const families: Readonly<Record<string, Family>> = {
     renames: { server: "etcd" },
     tools: ["etcd", "etcdctl", "etcdutl"],
   },
+  // The releases before and after, whose data directories are taken over.
+  "etcd-3.5": {
+    source: "go/etcd-3.5",
+    packages: ["go.etcd.io/etcd/server/v3"],
+    renames: { server: "etcd-3.5" },
+    tools: ["etcd-3.5"],
+  },
+  "etcd-3.7": {
+    source: "go/etcd-3.7",
+    packages: ["go.etcd.io/etcd/server/v3"],
+    renames: { server: "etcd-3.7" },
+    tools: ["etcd-3.7"],
+  },
   "etcd-tools": {
     source: "go/etcd-tools",
     packages: [

@@ -28,6 +28,8 @@ export interface LmdbEngineOptions {
   /** Called at most once, with the reason for which the engine will never again flush or be read. */
   readonly onFatal: (error: FatalError) => void;
   readonly disk?: StoreDisk;
+  /** A generation that was begun and is not live yet, in place of the live one. */
+  readonly generation?: string;
 }
 
 export class LmdbEngine implements Engine {
@@ -47,7 +49,8 @@ export class LmdbEngine implements Engine {
   /** Opens the live generation, or makes the first one. Throws a FatalError when the store cannot be trusted. */
   constructor(options: LmdbEngineOptions) {
     const disk = options.disk ?? nodeStoreDisk;
-    const folder = orFatal(options.memberPath, () => openGeneration(options.memberPath, disk));
+    const folder =
+      options.generation ?? orFatal(options.memberPath, () => openLive(options.memberPath, disk));
     this.#file = `${folder}/${dataFileName}`;
     this.#onFatal = options.onFatal;
     this.#environment = orFatal(folder, () => new Environment(folder));
@@ -128,7 +131,7 @@ export class LmdbEngine implements Engine {
 }
 
 /** The path of a generation that is live and safe to open. No environment on it is open. */
-function openGeneration(memberPath: string, disk: StoreDisk): string {
+function openLive(memberPath: string, disk: StoreDisk): string {
   const storeFolder = new StoreFolder(memberPath, disk);
   const live = storeFolder.livePath ?? createGeneration(storeFolder);
   const file = `${live}/${dataFileName}`;
