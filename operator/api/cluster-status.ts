@@ -1,6 +1,6 @@
 // status of EtcdLikeCluster: what is, and the record of the one change in flight.
 import { conditions } from "./conditions.ts";
-import { dateTime, type Infer, integer, list, object, oneOf, optional, string } from "./schema.ts";
+import { boolean, dateTime, type Infer, integer, list, object, oneOf, optional, string } from "./schema.ts";
 
 const name = (description: string) => string({ description, maxLength: 253 });
 const count = (description: string) => integer({ description, minimum: 0 });
@@ -19,7 +19,7 @@ const memberStatus = object(
         "Healthy answers linearizable reads; Lagging only local ones; Failed ended with a reason that a restart does not cure.",
     }),
     reason: optional(string({ description: "Why it is not healthy.", maxLength: 256 })),
-    since: dateTime("When health changed last."),
+    since: dateTime("Since when it is healthy, or is not."),
     version: optional(name("Version it says it runs.")),
     dbSizeBytes: optional(large("Size of its store.")),
     dbInUseBytes: optional(large("Used part of its store.")),
@@ -42,9 +42,14 @@ const operation = object(
     replacement: optional(name("The new member, when one takes another's place.")),
     startedAt: dateTime("When it was recorded, before its first step."),
     holder: name("Identity of the operator that recorded it."),
-    isAbandoned: optional(oneOf(["True"], { description: "The joining member is being taken back." })),
+    order: optional(
+      oneOf(["LearnerFirst", "RemoveFirst"], {
+        description: "Whether the old member leaves after or before the new one has caught up.",
+      }),
+    ),
+    isAbandoned: optional(boolean({ description: "The joining member is being taken back." })),
     reason: string({ description: "Why it is done.", maxLength: 256 }),
-    message: string({ description: "What it waits for.", maxLength: 1024 }),
+    message: optional(string({ description: "What it waits for.", maxLength: 1024 })),
   },
   { description: "The one change in flight. It is recorded before anything is done." },
 );
@@ -76,6 +81,7 @@ export const clusterStatus = object(
     incarnations: optional(large("How many member names were ever given out.")),
     members: optional(list(memberStatus, { description: "Every member.", maxItems: 20, keys: ["name"] })),
     operation: optional(operation),
+    retryAfter: optional(dateTime("No further member is added before; set when one did not join in time.")),
     replacedAt: optional(
       list(dateTime("When a replacement began."), {
         description: "Replacements of the last hour.",

@@ -1,6 +1,5 @@
 // EtcdLikeMember: one member with its Pod and volume. Written by the operator; a user reads it, or deletes it to
 // have the member replaced.
-import { conditions } from "./conditions.ts";
 import { type Infer, integer, object, oneOf, optional, quantity, string } from "./schema.ts";
 
 const name = (description: string) => string({ description, maxLength: 253 });
@@ -68,7 +67,6 @@ export const memberStatus = object(
       }),
     ),
     version: optional(name("Version it runs.")),
-    conditions: optional(conditions),
   },
   { description: "The member as it was last seen." },
 );

@@ -4,7 +4,7 @@ import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { type KubeObject, kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import type { Clock } from "../lib/clock.ts";
 import { describeError, type Logger } from "../lib/log.ts";
-import { secondTime } from "./micro-time.ts";
+import { secondTime } from "../lib/time.ts";
 
 export interface EventRecorderOptions {
   readonly client: KubeClient;

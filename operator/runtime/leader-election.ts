@@ -6,7 +6,7 @@ import { isStatus, type KubeClient } from "../kube/client.ts";
 import { type KubeObject, kinds, resourcePath } from "../kube/objects.ts";
 import { type Clock, pause } from "../lib/clock.ts";
 import { describeError, type Logger } from "../lib/log.ts";
-import { microTime } from "./micro-time.ts";
+import { microTime } from "../lib/time.ts";
 
 export interface LeaderElectionOptions {
   readonly client: KubeClient;

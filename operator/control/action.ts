@@ -1,0 +1,54 @@
+// What a decision may demand. Every action is idempotent: doing it again after a crash changes nothing more.
+import type { MemberSpec } from "../api/member.ts";
+import type { Json } from "../api/schema.ts";
+
+export type Action = { readonly why: string } & (
+  | { readonly kind: "ApplyObject"; readonly object: { readonly [key: string]: Json } }
+  | { readonly kind: "CreateMember"; readonly name: string; readonly spec: MemberSpec }
+  | {
+      readonly kind: "UpdateMember";
+      readonly name: string;
+      readonly initialCluster?: string;
+      readonly clusterId?: string;
+    }
+  /** Lets the finalizer go, and deletes the object. */
+  | { readonly kind: "DeleteMember"; readonly name: string }
+  | { readonly kind: "CreateVolume"; readonly member: string }
+  | { readonly kind: "LatchVolume"; readonly name: string; readonly clusterId: string }
+  | { readonly kind: "QuarantineVolume"; readonly name: string; readonly reason: string }
+  | { readonly kind: "DeleteVolume"; readonly name: string }
+  | { readonly kind: "CreatePod"; readonly member: string; readonly initialClusterState: "new" | "existing" }
+  | {
+      readonly kind: "UpdatePod";
+      readonly name: string;
+      readonly role?: "voter" | "learner";
+      readonly initialCluster?: string;
+      readonly initialClusterState?: "existing";
+    }
+  | { readonly kind: "DeletePod"; readonly name: string; readonly uid: string }
+  | { readonly kind: "AddLearner"; readonly member: string; readonly peerUrl: string }
+  | { readonly kind: "PromoteMember"; readonly member: string; readonly id: string }
+  | { readonly kind: "RemoveMember"; readonly member: string; readonly id: string }
+  | { readonly kind: "MoveLeader"; readonly from: string; readonly to: string; readonly toId: string }
+);
+
+/** Actions that take something away or change who votes: decided again from a fresh reading before they are done. */
+export function isGrave(action: Action): boolean {
+  switch (action.kind) {
+    case "DeleteMember":
+    case "QuarantineVolume":
+    case "DeleteVolume":
+    case "DeletePod":
+    case "AddLearner":
+    case "PromoteMember":
+    case "RemoveMember":
+    case "MoveLeader":
+      return true;
+    case "CreatePod":
+      return action.initialClusterState === "new";
+    case "CreateMember":
+      return action.spec.role === "Seed";
+    default:
+      return false;
+  }
+}

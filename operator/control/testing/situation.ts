@@ -1,0 +1,167 @@
+// Observations from a few words: a healthy cluster named c with members c-0, c-1, ..., and what is different.
+import type { ClusterStatus } from "../../api/cluster-status.ts";
+import type { ExitReason } from "../../model/exits.ts";
+import { peerUrlOf } from "../../model/names.ts";
+import type { Cluster, Member } from "../../model/objects.ts";
+import type { Observation, Probe, RosterEntry } from "../../model/observation.ts";
+import { objectKey, renderedObjects } from "../../render/objects.ts";
+import { templateHashOf } from "../../render/pod.ts";
+
+export interface Situation {
+  /** Number of members there are, and are wanted. */
+  readonly replicas?: number;
+  readonly members?: readonly string[];
+  readonly spec?: object;
+  readonly status?: { readonly [K in keyof ClusterStatus]?: ClusterStatus[K] | undefined };
+  readonly leader?: string;
+  readonly hasQuorum?: boolean;
+  /** Members that do not answer, and since when none of the ill ones was well. */
+  readonly silent?: readonly string[];
+  readonly awaySeconds?: number;
+  readonly exits?: Readonly<Record<string, { readonly reason: ExitReason; readonly restarts: number }>>;
+  readonly withoutPod?: readonly string[];
+  readonly withoutVolume?: readonly string[];
+  readonly outdated?: readonly string[];
+  /** Members whose EtcdLikeMember the user deleted. */
+  readonly deleted?: readonly string[];
+  /** Members that answer for another cluster. */
+  readonly foreign?: readonly string[];
+  readonly foreignMembers?: readonly string[];
+  /** Further volumes. */
+  readonly volumes?: readonly string[];
+  readonly strays?: readonly RosterEntry[];
+}
+
+const nowMs = Date.parse("2026-01-01T12:00:00Z");
+
+export function observationOf(situation: Situation): Observation {
+  const count = situation.replicas ?? 3;
+  const names = situation.members ?? Array.from({ length: count }, (_, slot) => `c-${slot}`);
+  const cluster = clusterOf(situation, names);
+  const silent = new Set([...(situation.silent ?? []), ...Object.keys(situation.exits ?? {})]);
+  const leader = situation.leader ?? names.find((name) => !silent.has(name));
+  const hasQuorum = situation.hasQuorum ?? names.length > 0;
+  const entries = names.map((name, slot) => ({
+    id: `a${slot}`,
+    name,
+    peerUrl: peerUrlOf(cluster, name),
+    isLearner: false,
+  }));
+  const running = names.filter((name) => situation.withoutPod?.includes(name) !== true);
+  const probeOf = (name: string): Probe =>
+    silent.has(name)
+      ? { isAnswered: false, error: "connection refused" }
+      : {
+          isAnswered: true,
+          clusterId: situation.foreign?.includes(name) === true ? "bad" : "c1",
+          memberId: `a${names.indexOf(name)}`,
+          leaderId: hasQuorum ? `a${names.indexOf(leader ?? "")}` : "0",
+          isLearner: false,
+          isParticipating: hasQuorum,
+          raftIndex: 100,
+          version: "0.1.0",
+          dbSizeBytes: 1,
+          dbInUseBytes: 1,
+        };
+  const observation: Observation = {
+    nowMs,
+    holder: "operator",
+    cluster,
+    members: names.map((name, slot) => memberOf(situation, name, slot)),
+    foreignMembers: situation.foreignMembers ?? [],
+    pods: [],
+    volumes: [
+      ...names
+        .filter((name) => situation.withoutVolume?.includes(name) !== true)
+        .map((name) => `data-${name}`),
+      ...(situation.volumes ?? []),
+    ].map((name) => ({ name, isTerminating: false, isQuarantined: false, isLost: false, clusterId: "c1" })),
+    probes: Object.fromEntries(running.map((name) => [name, probeOf(name)])),
+    roster: hasQuorum
+      ? { clusterId: "c1", members: [...entries, ...(situation.strays ?? [])], alarms: [] }
+      : undefined,
+    objectHashes: {},
+    settings: { memberImageRepository: "etcdlike" },
+  };
+  const voters = hasQuorum ? entries.length : 0;
+  return {
+    ...observation,
+    objectHashes: Object.fromEntries(
+      renderedObjects(observation, voters).map(({ object, hash }) => [objectKey(object), hash]),
+    ),
+    pods: running.map((name) => {
+      const exit = situation.exits?.[name];
+      return {
+        name,
+        uid: `uid-${name}`,
+        phase: "Running",
+        isTerminating: false,
+        isReady: !silent.has(name),
+        nodeName: `node-${name}`,
+        address: `10.0.0.${names.indexOf(name)}`,
+        role: "voter",
+        templateHash: situation.outdated?.includes(name) === true ? "old" : templateHashOf(observation, name),
+        initialClusterState: "existing",
+        ...(exit === undefined ? {} : { exit: { code: 60, reason: exit.reason, message: "" } }),
+        restarts: exit?.restarts ?? 0,
+      };
+    }),
+  };
+}
+
+function clusterOf(situation: Situation, names: readonly string[]): Cluster {
+  const since = new Date(nowMs - (situation.awaySeconds ?? 0) * 1000).toISOString();
+  const silent = [...(situation.silent ?? []), ...Object.keys(situation.exits ?? {})];
+  const status = {
+    clusterId: "c1",
+    votingMembers: names.length,
+    members: names.map((name) => ({
+      name,
+      health: silent.includes(name) ? ("Unreachable" as const) : ("Healthy" as const),
+      since,
+    })),
+    ...situation.status,
+  };
+  return {
+    metadata: { name: "c", namespace: "default", uid: "uid", generation: 1 },
+    spec: {
+      replicas: situation.replicas ?? 3,
+      version: "0.1.0",
+      image: { pullPolicy: "IfNotPresent" },
+      storage: { size: "1Gi", reclaimPolicy: "Retain" },
+      template: { terminationGracePeriodSeconds: 30 },
+      spread: { mode: "Preferred", topologyKeys: ["kubernetes.io/hostname"] },
+      services: { client: { type: "ClusterIP" } },
+      options: {},
+      updateStrategy: { type: "RollingMember" },
+      healing: { replaceAfterSeconds: 900, maxReplacementsPerHour: 2 },
+      paused: false,
+      progressDeadlineSeconds: 600,
+      ...situation.spec,
+    },
+    status: Object.fromEntries(
+      Object.entries(status).filter(([, value]) => value !== undefined),
+    ) as ClusterStatus,
+  };
+}
+
+function memberOf(situation: Situation, name: string, slot: number): Member {
+  return {
+    metadata: {
+      name,
+      namespace: "default",
+      uid: `uid-of-${name}`,
+      ...(situation.deleted?.includes(name) === true ? { deletionTimestamp: "2026-01-01T11:59:00Z" } : {}),
+    },
+    spec: {
+      clusterName: "c",
+      clusterToken: "token",
+      clusterId: "c1",
+      slot,
+      role: slot === 0 ? "Seed" : "Joiner",
+      initialCluster: `${name}=http://${name}`,
+      volumeName: `data-${name}`,
+      storage: { size: "1Gi" },
+    },
+  };
+}

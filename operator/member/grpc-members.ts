@@ -1,0 +1,179 @@
+// The adapter: etcd's gRPC API over grpc-js. Connections are kept by address and closed when unused.
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { type Client, credentials, makeGenericClientConstructor, type ServiceError } from "@grpc/grpc-js";
+import {
+  MemberAddRequestSchema,
+  MemberAddResponseSchema,
+  MemberListRequestSchema,
+  MemberListResponseSchema,
+  MemberPromoteRequestSchema,
+  MemberPromoteResponseSchema,
+  MemberRemoveRequestSchema,
+  MemberRemoveResponseSchema,
+  MoveLeaderRequestSchema,
+  MoveLeaderResponseSchema,
+  StatusRequestSchema,
+  StatusResponseSchema,
+} from "../../proto/gen/etcdserverpb/rpc_pb.ts";
+import type { Probe, Roster } from "../model/observation.ts";
+import { type Answer, MemberError, type Members } from "./port.ts";
+
+const askTimeoutMs = 5_000;
+const changeTimeoutMs = 10_000;
+const connectionsMax = 1_000;
+
+interface Method<I extends DescMessage, O extends DescMessage> {
+  readonly path: string;
+  readonly request: I;
+  readonly response: O;
+}
+
+function method<I extends DescMessage, O extends DescMessage>(
+  path: string,
+  request: I,
+  response: O,
+): Method<I, O> {
+  return { path: `/etcdserverpb.${path}`, request, response };
+}
+
+const methods = {
+  status: method("Maintenance/Status", StatusRequestSchema, StatusResponseSchema),
+  list: method("Cluster/MemberList", MemberListRequestSchema, MemberListResponseSchema),
+  add: method("Cluster/MemberAdd", MemberAddRequestSchema, MemberAddResponseSchema),
+  promote: method("Cluster/MemberPromote", MemberPromoteRequestSchema, MemberPromoteResponseSchema),
+  remove: method("Cluster/MemberRemove", MemberRemoveRequestSchema, MemberRemoveResponseSchema),
+  moveLeader: method("Maintenance/MoveLeader", MoveLeaderRequestSchema, MoveLeaderResponseSchema),
+} as const;
+
+export class GrpcMembers implements Members {
+  readonly #connections = new Map<string, Client>();
+
+  async ask(address: string): Promise<Answer> {
+    try {
+      const status = await this.#call(address, methods.status, {}, askTimeoutMs);
+      const roster = await this.#roster(address, status.errors);
+      const probe: Probe = {
+        isAnswered: true,
+        clusterId: hex(status.header?.clusterId ?? 0n),
+        memberId: hex(status.header?.memberId ?? 0n),
+        leaderId: hex(status.leader),
+        isLearner: status.isLearner,
+        isParticipating: roster !== undefined,
+        raftIndex: Number(status.raftIndex),
+        version: status.version,
+        dbSizeBytes: Number(status.dbSize),
+        dbInUseBytes: Number(status.dbSizeInUse),
+      };
+      return { probe, ...(roster === undefined ? {} : { roster }) };
+    } catch (error) {
+      return { probe: { isAnswered: false, error: error instanceof Error ? error.message : String(error) } };
+    }
+  }
+
+  /** Linearizable, so it is also the question whether a quorum stands behind this member. */
+  async #roster(address: string, errors: readonly string[]): Promise<Roster | undefined> {
+    try {
+      const list = await this.#call(address, methods.list, { linearizable: true }, askTimeoutMs);
+      return {
+        clusterId: hex(list.header?.clusterId ?? 0n),
+        members: list.members.map((member) => ({
+          id: hex(member.ID),
+          name: member.name,
+          peerUrl: member.peerURLs[0] ?? "",
+          isLearner: member.isLearner,
+        })),
+        alarms: alarmsOf(errors),
+      };
+    } catch (error) {
+      if (error instanceof MemberError) return undefined;
+      throw error;
+    }
+  }
+
+  async addLearner(address: string, peerUrl: string): Promise<void> {
+    await this.#call(address, methods.add, { peerURLs: [peerUrl], isLearner: true }, changeTimeoutMs);
+  }
+
+  async promote(address: string, id: string): Promise<void> {
+    await this.#call(address, methods.promote, { ID: BigInt(`0x${id}`) }, changeTimeoutMs);
+  }
+
+  async remove(address: string, id: string): Promise<void> {
+    await this.#call(address, methods.remove, { ID: BigInt(`0x${id}`) }, changeTimeoutMs);
+  }
+
+  async moveLeader(address: string, toId: string): Promise<void> {
+    await this.#call(address, methods.moveLeader, { targetID: BigInt(`0x${toId}`) }, changeTimeoutMs);
+  }
+
+  close(): void {
+    for (const client of this.#connections.values()) client.close();
+    this.#connections.clear();
+  }
+
+  async #call<I extends DescMessage, O extends DescMessage>(
+    address: string,
+    { path, request, response }: Method<I, O>,
+    message: MessageInitShape<I>,
+    timeoutMs: number,
+  ): Promise<MessageShape<O>> {
+    const client = this.#connection(address);
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        path,
+        (bytes: Buffer) => bytes,
+        (bytes: Buffer) => fromBinary(response, bytes),
+        Buffer.from(toBinary(request, create(request, message))),
+        { deadline: Date.now() + timeoutMs },
+        (error: ServiceError | null, value?: MessageShape<O>) => {
+          if (error !== null) reject(new MemberError(error.code, error.details, `${path} at ${address}`));
+          else resolve(value as MessageShape<O>);
+        },
+      );
+    });
+  }
+
+  #connection(address: string): Client {
+    const known = this.#connections.get(address);
+    if (known !== undefined) {
+      // The most recently used come last.
+      this.#connections.delete(address);
+      this.#connections.set(address, known);
+      return known;
+    }
+    const Generic = makeGenericClientConstructor({}, "member");
+    const client = new Generic(address, credentials.createInsecure(), {
+      "grpc.enable_retries": 0,
+      "grpc.keepalive_time_ms": 30_000,
+      "grpc.initial_reconnect_backoff_ms": 500,
+      "grpc.max_reconnect_backoff_ms": 3_000,
+    }) as unknown as Client;
+    this.#connections.set(address, client);
+    for (const [oldest, unused] of this.#connections) {
+      if (this.#connections.size <= connectionsMax) break;
+      unused.close();
+      this.#connections.delete(oldest);
+    }
+    return client;
+  }
+}
+
+function hex(id: bigint): string {
+  return id.toString(16);
+}
+
+/** Status carries alarms as texts such as "memberID:123 alarm:NOSPACE ". */
+export function alarmsOf(errors: readonly string[]): Roster["alarms"] {
+  return errors.flatMap((text) => {
+    const found = /memberID:(\d+)\s+alarm:(\w+)/.exec(text);
+    if (found?.[1] === undefined || found[2] === undefined) return [];
+    return [{ memberId: hex(BigInt(found[1])), alarm: found[2] }];
+  });
+}

@@ -1,0 +1,96 @@
+// Everything a decision is made from, read once into plain data.
+import type { ExitReason } from "./exits.ts";
+import type { Cluster, Member } from "./objects.ts";
+
+export interface Observation {
+  /** Wall clock. */
+  readonly nowMs: number;
+  /** Identity of this operator. */
+  readonly holder: string;
+  readonly cluster: Cluster;
+  /** Members of this very cluster object, by its uid. */
+  readonly members: readonly Member[];
+  /** Members that carry the cluster's name and belong to an earlier object of that name. */
+  readonly foreignMembers: readonly string[];
+  readonly pods: readonly PodFact[];
+  readonly volumes: readonly VolumeFact[];
+  /** By member name; a member without an address is not there. */
+  readonly probes: Readonly<Record<string, Probe>>;
+  /** As a member with a quorum behind it tells; undefined without quorum. */
+  readonly roster: Roster | undefined;
+  /** Hashes that the cluster's Services and policies carry, by kind and name. */
+  readonly objectHashes: Readonly<Record<string, string>>;
+  readonly settings: Settings;
+}
+
+/** How this operator was started. */
+export interface Settings {
+  /** Image of members whose cluster names none. */
+  readonly memberImageRepository: string;
+}
+
+export interface PodFact {
+  readonly name: string;
+  readonly uid: string;
+  readonly phase: string;
+  readonly isTerminating: boolean;
+  /** When deletion was asked for, wall clock. */
+  readonly terminatingSinceMs?: number;
+  readonly isReady: boolean;
+  readonly nodeName?: string;
+  readonly address?: string;
+  readonly templateHash?: string;
+  readonly role?: string;
+  readonly initialCluster?: string;
+  readonly initialClusterState?: string;
+  /** How its container ended last, if it is not running now. */
+  readonly exit?: PodExit;
+  readonly restarts: number;
+}
+
+export interface PodExit {
+  readonly code: number;
+  /** The member's own word; undefined for an end without one. */
+  readonly reason?: ExitReason;
+  readonly message: string;
+}
+
+export interface VolumeFact {
+  readonly name: string;
+  readonly isTerminating: boolean;
+  readonly isQuarantined: boolean;
+  /** The bound volume is gone. */
+  readonly isLost: boolean;
+  readonly clusterId?: string;
+}
+
+export type Probe =
+  | {
+      readonly isAnswered: true;
+      readonly clusterId: string;
+      readonly memberId: string;
+      /** "0" without a leader. */
+      readonly leaderId: string;
+      readonly isLearner: boolean;
+      /** A linearizable read was answered. */
+      readonly isParticipating: boolean;
+      readonly raftIndex: number;
+      readonly version: string;
+      readonly dbSizeBytes: number;
+      readonly dbInUseBytes: number;
+    }
+  | { readonly isAnswered: false; readonly error: string };
+
+export interface Roster {
+  readonly clusterId: string;
+  readonly members: readonly RosterEntry[];
+  readonly alarms: readonly { readonly memberId: string; readonly alarm: string }[];
+}
+
+export interface RosterEntry {
+  readonly id: string;
+  /** Empty until the member has started. */
+  readonly name: string;
+  readonly peerUrl: string;
+  readonly isLearner: boolean;
+}

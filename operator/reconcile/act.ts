@@ -1,0 +1,233 @@
+// Does what a decision demands. An action that was done before, by an attempt whose answer was lost, counts as done.
+import { annotations, apiVersion, labels, memberFinalizer, resources } from "../api/group.ts";
+import type { Action } from "../control/action.ts";
+import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
+import { kinds, type Resource, resourcePath } from "../kube/objects.ts";
+import { must, never } from "../lib/assert.ts";
+import { MemberError, type Members } from "../member/port.ts";
+import { clientPort } from "../model/names.ts";
+import type { Observation } from "../model/observation.ts";
+import { podOf } from "../render/pod.ts";
+import { volumeClaimOf } from "../render/volume.ts";
+
+/** `NotYet`: the members refuse for now. `Unhealthy`: they take no new member while one is away. */
+export type Outcome =
+  | { readonly kind: "Done" }
+  | { readonly kind: "NotYet" | "Unhealthy"; readonly message: string };
+
+const done: Outcome = { kind: "Done" };
+export const fieldManager = "etcdlike-operator";
+
+export interface ActPorts {
+  readonly client: KubeClient;
+  readonly members: Members;
+}
+
+export async function perform(ports: ActPorts, observation: Observation, action: Action): Promise<Outcome> {
+  const { client } = ports;
+  const { namespace } = observation.cluster.metadata;
+  const at = (resource: Resource, name: string) => resourcePath(resource, { namespace, name });
+  switch (action.kind) {
+    case "ApplyObject": {
+      const { object } = action;
+      const resource = must(
+        [kinds.service, kinds.disruptionBudget, kinds.networkPolicy].find(
+          (one) => one.kind === object["kind"],
+        ),
+        "objects of this kind are applied",
+        { kind: object["kind"] },
+      );
+      await client.request({
+        method: "PATCH",
+        path: at(resource, String((object["metadata"] as { name: string }).name)),
+        query: { fieldManager, force: "true" },
+        contentType: patchTypes.apply,
+        body: object,
+      });
+      return done;
+    }
+    case "CreateMember":
+      return create(client, kinds.member, namespace, memberObject(observation, action));
+    case "UpdateMember": {
+      const { initialCluster, clusterId } = action;
+      const spec = {
+        ...(initialCluster === undefined ? {} : { initialCluster }),
+        ...(clusterId === undefined ? {} : { clusterId }),
+      };
+      return patch(client, at(kinds.member, action.name), { spec });
+    }
+    case "DeleteMember":
+      await ifThere(patch(client, at(kinds.member, action.name), { metadata: { finalizers: [] } }));
+      return ifThere(remove(client, at(kinds.member, action.name)));
+    case "CreateVolume":
+      return create(client, kinds.volumeClaim, namespace, volumeClaimOf(observation, action.member));
+    case "LatchVolume":
+      return patch(client, at(kinds.volumeClaim, action.name), {
+        metadata: { annotations: { [annotations.clusterId]: action.clusterId } },
+      });
+    case "QuarantineVolume":
+      // Without an owner it outlives the cluster; its name and labels say whose it was.
+      return ifThere(
+        patch(client, at(kinds.volumeClaim, action.name), {
+          metadata: {
+            labels: { [labels.quarantined]: "true" },
+            annotations: { [annotations.quarantineReason]: action.reason },
+            ownerReferences: [],
+          },
+        }),
+      );
+    case "DeleteVolume":
+      return ifThere(remove(client, at(kinds.volumeClaim, action.name)));
+    case "CreatePod":
+      return create(
+        client,
+        kinds.pod,
+        namespace,
+        podOf(observation, action.member, action.initialClusterState),
+      );
+    case "UpdatePod": {
+      const { role, initialCluster, initialClusterState } = action;
+      const notes = {
+        ...(initialCluster === undefined ? {} : { [annotations.initialCluster]: initialCluster }),
+        ...(initialClusterState === undefined
+          ? {}
+          : { [annotations.initialClusterState]: initialClusterState }),
+      };
+      return ifThere(
+        patch(client, at(kinds.pod, action.name), {
+          metadata: {
+            ...(role === undefined ? {} : { labels: { [labels.role]: role } }),
+            ...(Object.keys(notes).length === 0 ? {} : { annotations: notes }),
+          },
+        }),
+      );
+    }
+    case "DeletePod":
+      return ifThere(remove(client, at(kinds.pod, action.name), action.uid));
+    case "AddLearner":
+      return ask(() => ports.members.addLearner(quorumAddress(observation), action.peerUrl));
+    case "PromoteMember":
+      return ask(() => ports.members.promote(quorumAddress(observation), action.id));
+    case "RemoveMember":
+      return ask(() => ports.members.remove(quorumAddress(observation, action.member), action.id));
+    case "MoveLeader":
+      return ask(() => ports.members.moveLeader(addressOf(observation, action.from), action.toId));
+    default:
+      return never(action);
+  }
+}
+
+function memberObject(
+  { cluster }: Observation,
+  { name, spec }: Action & { kind: "CreateMember" },
+): { readonly [key: string]: unknown } {
+  const { namespace, uid } = cluster.metadata;
+  return {
+    apiVersion,
+    kind: resources.member.kind,
+    metadata: {
+      name,
+      namespace,
+      labels: { [labels.cluster]: cluster.metadata.name, [labels.slot]: String(spec.slot) },
+      finalizers: [memberFinalizer],
+      ownerReferences: [
+        {
+          apiVersion,
+          kind: resources.cluster.kind,
+          name: cluster.metadata.name,
+          uid,
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    },
+    spec,
+  };
+}
+
+async function create(
+  client: KubeClient,
+  resource: Resource,
+  namespace: string,
+  body: unknown,
+): Promise<Outcome> {
+  try {
+    await client.request({
+      method: "POST",
+      path: resourcePath(resource, { namespace }),
+      query: { fieldManager },
+      body,
+    });
+  } catch (error) {
+    // Names are never given out twice, so what is there is what was to be made.
+    if (!(isStatus(error, 409) && error.reason === "AlreadyExists")) throw error;
+  }
+  return done;
+}
+
+async function patch(client: KubeClient, path: string, body: unknown): Promise<Outcome> {
+  await client.request({
+    method: "PATCH",
+    path,
+    query: { fieldManager },
+    contentType: patchTypes.merge,
+    body,
+  });
+  return done;
+}
+
+async function remove(client: KubeClient, path: string, uid?: string): Promise<Outcome> {
+  await client.request({
+    method: "DELETE",
+    path,
+    body: {
+      apiVersion: "v1",
+      kind: "DeleteOptions",
+      propagationPolicy: "Background",
+      ...(uid === undefined ? {} : { preconditions: { uid } }),
+    },
+  });
+  return done;
+}
+
+/** What is gone, or has another uid under its name, needs no deletion. */
+async function ifThere(attempt: Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await attempt;
+  } catch (error) {
+    if (isStatus(error, 404, 409)) return done;
+    throw error;
+  }
+}
+
+async function ask(call: () => Promise<void>): Promise<Outcome> {
+  try {
+    await call();
+    return done;
+  } catch (error) {
+    if (!(error instanceof MemberError)) throw error;
+    if (error.isDoneAlready) return done;
+    if (error.isNotInSync) return { kind: "NotYet", message: error.text };
+    if (error.isUnhealthyCluster) return { kind: "Unhealthy", message: error.text };
+    throw error;
+  }
+}
+
+/** A member with a quorum behind it, other than the one in question; the leader if it can be. */
+function quorumAddress(observation: Observation, not?: string): string {
+  const participating = observation.pods
+    .map((pod) => ({ pod, probe: observation.probes[pod.name] }))
+    .filter(({ pod, probe }) => probe?.isAnswered === true && probe.isParticipating && pod.name !== not)
+    .toSorted((a, b) => leads(b.probe) - leads(a.probe));
+  const best = must(participating[0], "a change of members is decided with a quorum in reach");
+  return addressOf(observation, best.pod.name);
+}
+
+function leads(probe: Observation["probes"][string] | undefined): number {
+  return probe?.isAnswered === true && probe.leaderId === probe.memberId ? 1 : 0;
+}
+
+function addressOf(observation: Observation, name: string): string {
+  const pod = observation.pods.find((one) => one.name === name);
+  return `${must(pod?.address, "a member that is called has an address", { name })}:${clientPort}`;
+}

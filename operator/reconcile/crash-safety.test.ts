@@ -1,0 +1,226 @@
+// Observe, decide and act in a small world, with the operator stopped at every single change, done or not, and
+// started again. The world throws at the call that forms a second cluster, loses the quorum, changes members
+// without a record, or deletes a copy that matters; every run has to arrive.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Run, type RunOptions } from "./testing/run.ts";
+
+/** Every change instead of some; `npm run test:operator` sets it. */
+const isFull = process.env["ETCDLIKE_CRASH_SAFETY"] === "full";
+const stride = isFull ? 1 : 4;
+
+interface Scenario {
+  readonly name: string;
+  /** Changes before its own part begins: those of a bootstrap. */
+  readonly from: number;
+  /** From a Ready cluster of three on. */
+  readonly play: (run: Run) => Promise<void>;
+}
+
+function names(run: Run): string[] {
+  return run.world.entries.map((entry) => entry.name).sort();
+}
+
+function first(run: Run): string {
+  const [name] = run.world.podNames();
+  assert.ok(name);
+  return name;
+}
+
+function memberCount(run: Run): number {
+  return run.world.api.all("etcdlikemembers").length;
+}
+
+async function ready(run: Run, count: number): Promise<void> {
+  await run.until(() => run.isReady() && memberCount(run) === count && names(run).length === count);
+  assert.ok(run.world.entries.every((entry) => !entry.isLearner));
+  assert.equal(run.cluster().status?.operation, undefined);
+  assert.equal(run.world.formations, 1);
+}
+
+// A bootstrap takes 68 changes; crashes around its end are played with every scenario.
+const bootstrapChanges = 60;
+
+const scenarios: readonly Scenario[] = [
+  { name: "bootstrap of three members", from: 0, play: async (run) => ready(run, 3) },
+  {
+    name: "scaling out to five and in to one",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      run.set({ replicas: 5 });
+      await ready(run, 5);
+      run.set({ replicas: 1 });
+      await ready(run, 1);
+    },
+  },
+  {
+    name: "the leader's disk is wiped",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const name = run.world.leaderName() ?? "";
+      run.world.wipe(name);
+      await run.until(() => !names(run).includes(name));
+      await ready(run, 3);
+      assert.ok(!names(run).includes(name), "the new member has another name");
+      const kept = run.world.api.get("persistentvolumeclaims", `data-${name}`);
+      assert.equal(kept?.metadata.labels?.["etcdlike.io/quarantined"], "true");
+    },
+  },
+  {
+    name: "a damaged member among members that take no learner while one is away",
+    from: bootstrapChanges,
+    play: async (run) => {
+      run.world.isStrict = true;
+      await ready(run, 3);
+      const name = first(run);
+      run.world.damage(name);
+      await run.until(() => !names(run).includes(name));
+      await ready(run, 3);
+    },
+  },
+  {
+    name: "Pod and volume of a member are deleted",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const name = first(run);
+      run.world.api.edit("persistentvolumeclaims", `data-${name}`, {
+        metadata: { deletionTimestamp: new Date(run.world.nowMs).toISOString() },
+      });
+      run.world.api.edit("pods", name, {
+        metadata: { deletionTimestamp: new Date(run.world.nowMs).toISOString() },
+      });
+      await run.until(() => !names(run).includes(name));
+      await ready(run, 3);
+    },
+  },
+  {
+    name: "the user deletes an EtcdLikeMember",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const name = run.world.leaderName() ?? "";
+      run.world.api.edit("etcdlikemembers", name, {
+        metadata: { deletionTimestamp: new Date(run.world.nowMs).toISOString() },
+      });
+      await run.until(() => run.world.api.get("etcdlikemembers", name) === undefined);
+      await ready(run, 3);
+    },
+  },
+  {
+    name: "a node is lost with its Pod",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const name = first(run);
+      run.world.lostPods.add(run.world.api.get("pods", name)?.metadata.uid ?? "");
+      await run.until(() => !names(run).includes(name));
+      await run.until(() => run.world.api.get("etcdlikemembers", name) === undefined);
+      await ready(run, 3);
+    },
+  },
+  {
+    name: "a change of every Pod, the leader last",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      run.set({ options: { snapshotCount: 5_000 } });
+      await run.until(() => run.cluster().status?.updatedReplicas === 3 && run.isReady());
+      await ready(run, 3);
+    },
+  },
+  {
+    name: "hibernation and waking up",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const before = names(run);
+      run.set({ replicas: 0 });
+      await run.until(() => run.world.podNames().length === 0);
+      run.set({ replicas: 3 });
+      await ready(run, 3);
+      assert.deepEqual(names(run), before);
+    },
+  },
+];
+
+async function play(scenario: Scenario, options: Partial<RunOptions> = {}): Promise<Run> {
+  const run = new Run({ spec: {}, ...options });
+  try {
+    await scenario.play(run);
+  } catch (error) {
+    throw new Error(`${scenario.name}, ${JSON.stringify(options)}`, { cause: error });
+  }
+  return run;
+}
+
+for (const scenario of scenarios) {
+  test(`${scenario.name}: a crash at any change, before or after it, is survived`, async () => {
+    const whole = await play(scenario);
+    assert.ok(whole.changes > scenario.from);
+    // What comes before the scenario's own part is covered by the first of them.
+    for (let change = scenario.from; change < whole.changes; change += stride) {
+      for (const isDone of isFull ? [false, true] : [change % 2 === 0]) {
+        const run = await play(scenario, { crashAt: { change, isDone } });
+        assert.equal(run.crashes, 1, `crash at ${change} of ${whole.changes}`);
+      }
+    }
+  });
+}
+
+/** xorshift32: numbers in [0, 1) from a seed. */
+function randomOf(seed: number): () => number {
+  let state = (seed * 2_654_435_761) >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
+const faults: readonly ((run: Run, name: string, random: () => number) => void)[] = [
+  (run, name) => run.world.kill(name),
+  (run, name) => run.world.api.edit("pods", name, { metadata: { deletionTimestamp: now(run) } }),
+  (run, name) => run.world.mayLoseOne && run.world.wipe(name),
+  (run, name) => run.world.mayLoseOne && run.world.damage(name),
+  (run, name) => run.world.api.edit("etcdlikemembers", name, { metadata: { deletionTimestamp: now(run) } }),
+  (run, name) =>
+    run.world.mayLoseOne && run.world.lostPods.add(run.world.api.get("pods", name)?.metadata.uid ?? ""),
+  (run, _name, random) => run.set({ replicas: [1, 3, 5][Math.floor(random() * 3)] }),
+  (run, _name, random) => run.set({ options: { snapshotCount: 1_000 + Math.floor(random() * 1_000) } }),
+];
+
+function now(run: Run): string {
+  return new Date(run.world.nowMs).toISOString();
+}
+
+test("random faults, crashes and copies that lag behind: nothing forbidden happens, and it arrives", async () => {
+  for (let seed = 1; seed <= (isFull ? 100 : 15); seed++) {
+    const random = randomOf(seed);
+    const run = new Run({
+      spec: {},
+      crash: () => (random() < 0.1 ? (random() < 0.5 ? "before" : "after") : "no"),
+      staleness: () => (random() < 0.3 ? Math.floor(random() * 4) : 0),
+    });
+    try {
+      await ready(run, 3);
+      for (let round = 0; round < 8; round++) {
+        const pods = run.world.podNames();
+        const name = pods[Math.floor(random() * pods.length)] ?? "";
+        faults[Math.floor(random() * faults.length)]?.(run, name, random);
+        for (let tick = Math.floor(random() * 40); tick > 0; tick--) {
+          await run.passes();
+          run.world.tick();
+        }
+      }
+      run.set({ replicas: 3 });
+      await run.until(() => run.isReady() && memberCount(run) === 3, 3_000);
+      await ready(run, 3);
+    } catch (error) {
+      throw new Error(`seed ${seed}`, { cause: error });
+    }
+  }
+});

@@ -1,0 +1,99 @@
+// The objects of one cluster as the API server has them, from the copies or by fresh lists, and the observation
+// that is made from them.
+import { annotations, labels } from "../api/group.ts";
+import type { Json } from "../api/schema.ts";
+import type { KubeObject } from "../kube/objects.ts";
+import { exitReasonOf } from "../model/exits.ts";
+import type { Cluster, Member } from "../model/objects.ts";
+import type { PodExit, PodFact, VolumeFact } from "../model/observation.ts";
+import { objectKey } from "../render/objects.ts";
+
+export interface ClusterState {
+  readonly cluster: Cluster | undefined;
+  readonly members: readonly Member[];
+  readonly pods: readonly Pod[];
+  readonly volumes: readonly VolumeClaim[];
+  /** Services, disruption budgets and network policies. */
+  readonly others: readonly KubeObject[];
+}
+
+export interface ContainerState {
+  readonly running?: object;
+  readonly terminated?: { readonly exitCode: number; readonly message?: string };
+}
+
+export interface Pod extends KubeObject {
+  readonly spec?: { readonly nodeName?: string };
+  readonly status?: {
+    readonly phase?: string;
+    readonly podIP?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly {
+      readonly restartCount: number;
+      readonly state?: ContainerState;
+      readonly lastState?: ContainerState;
+    }[];
+  };
+}
+
+export interface VolumeClaim extends KubeObject {
+  readonly status?: { readonly phase?: string };
+}
+
+export function podFactOf(pod: Pod): PodFact {
+  const { metadata, status } = pod;
+  const notes = metadata.annotations ?? {};
+  const container = status?.containerStatuses?.[0];
+  const exit = exitOf(container);
+  const since = metadata.deletionTimestamp;
+  return {
+    name: metadata.name,
+    uid: metadata.uid ?? "",
+    phase: status?.phase ?? "Pending",
+    isTerminating: since !== undefined,
+    ...(since === undefined ? {} : { terminatingSinceMs: Date.parse(since) }),
+    isReady: status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true,
+    ...(pod.spec?.nodeName === undefined ? {} : { nodeName: pod.spec.nodeName }),
+    ...(status?.podIP === undefined ? {} : { address: status.podIP }),
+    ...pick("templateHash", notes[annotations.templateHash]),
+    ...pick("role", metadata.labels?.[labels.role]),
+    ...pick("initialCluster", notes[annotations.initialCluster]),
+    ...pick("initialClusterState", notes[annotations.initialClusterState]),
+    ...(exit === undefined ? {} : { exit }),
+    restarts: container?.restartCount ?? 0,
+  };
+}
+
+/** Of a container that is not running; between restarts its last end stands in lastState. */
+function exitOf(
+  container: { readonly state?: ContainerState; readonly lastState?: ContainerState } | undefined,
+): PodExit | undefined {
+  if (container === undefined || container.state?.running !== undefined) return undefined;
+  const ended = container.state?.terminated ?? container.lastState?.terminated;
+  if (ended === undefined) return undefined;
+  const message = ended.message ?? "";
+  return { code: ended.exitCode, message, ...pick("reason", exitReasonOf(message)) };
+}
+
+export function volumeFactOf({ metadata, status }: VolumeClaim): VolumeFact {
+  return {
+    name: metadata.name,
+    isTerminating: metadata.deletionTimestamp !== undefined,
+    isQuarantined: metadata.labels?.[labels.quarantined] === "true",
+    isLost: status?.phase === "Lost",
+    ...pick("clusterId", metadata.annotations?.[annotations.clusterId]),
+  };
+}
+
+export function objectHashesOf(others: readonly KubeObject[]): Record<string, string> {
+  return Object.fromEntries(
+    others.map((object) => [
+      objectKey(object as unknown as { [key: string]: Json }),
+      object.metadata.annotations?.[annotations.templateHash] ?? "",
+    ]),
+  );
+}
+
+function pick<K extends string, V>(name: K, value: V | undefined): { readonly [key in K]?: V } {
+  return value === undefined ? {} : ({ [name]: value } as { [key in K]: V });
+}

@@ -1,0 +1,168 @@
+// Passes over one cluster in a World, with a crash at a chosen change.
+
+import { kinds } from "../../kube/objects.ts";
+import type { Cluster, Member } from "../../model/objects.ts";
+import { type PassPorts, pass } from "../pass.ts";
+import type { ClusterState, Pod, VolumeClaim } from "../state.ts";
+import type { StoredObject } from "./memory-api.ts";
+import { Violation, World } from "./world.ts";
+
+export class Crash extends Error {
+  override readonly name = "Crash";
+}
+
+export interface RunOptions {
+  readonly spec: object;
+  /** At which change the operator crashes, and whether the change is done. */
+  readonly crashAt?: { readonly change: number; readonly isDone: boolean };
+  /** Asked at every change instead: "before" and "after" crash there. */
+  readonly crash?: () => "before" | "after" | "no";
+  /** The copies show what was this many changes ago. */
+  readonly staleness?: () => number;
+}
+
+const defaults = {
+  replicas: 3,
+  version: "0.1.0",
+  image: { pullPolicy: "IfNotPresent" },
+  storage: { size: "1Gi", reclaimPolicy: "Delete" },
+  template: { terminationGracePeriodSeconds: 30 },
+  spread: { mode: "Preferred", topologyKeys: ["kubernetes.io/hostname"] },
+  services: { client: { type: "ClusterIP" } },
+  options: {},
+  updateStrategy: { type: "RollingMember" },
+  healing: { replaceAfterSeconds: 60, maxReplacementsPerHour: 20 },
+  paused: false,
+  progressDeadlineSeconds: 120,
+};
+
+export class Run {
+  readonly world = new World();
+  /** Changes that were asked for so far. */
+  changes = 0;
+  crashes = 0;
+  holder = 0;
+  readonly #options: RunOptions;
+  readonly #history: ClusterState[] = [];
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    void this.world.api.request({
+      method: "POST",
+      path: "/apis/etcdlike.io/v1alpha1/namespaces/default/etcdlikeclusters",
+      body: { kind: "EtcdLikeCluster", metadata: { name: "c" }, spec: { ...defaults, ...options.spec } },
+    });
+    this.world.api.beforeChange = (request) => {
+      const name = request.path.split("/").at(-1) ?? "";
+      const { world } = this;
+      if (request.method === "DELETE" && request.path.includes("/pods/")) {
+        world.checkPodDeletion(name, this.cluster().spec.replicas === 0);
+      }
+      if (request.method === "DELETE" && request.path.includes("/persistentvolumeclaims/")) {
+        if (world.api.get("persistentvolumeclaims", name) !== undefined) world.checkVolumeDeletion(name);
+      }
+    };
+  }
+
+  cluster(): Cluster {
+    return this.world.api.get("etcdlikeclusters", "c") as unknown as Cluster;
+  }
+
+  set(spec: object): void {
+    this.world.api.edit("etcdlikeclusters", "c", {
+      spec,
+      metadata: { generation: (this.cluster().metadata.generation ?? 0) + 1 },
+    });
+  }
+
+  isReady(): boolean {
+    const { status, metadata } = this.cluster();
+    const ready = status?.conditions?.find((one) => one.type === "Ready");
+    return ready?.status === "True" && status?.observedGeneration === metadata.generation;
+  }
+
+  /** Passes until nothing wants another at once, then a second of the world; until `done` or the limit. */
+  async until(done: () => boolean, ticksMax = 600): Promise<void> {
+    for (let tick = 0; tick < ticksMax; tick++) {
+      await this.passes();
+      if (done()) return;
+      this.world.tick();
+    }
+    const { status } = this.cluster();
+    throw new Error(`not reached within ${ticksMax} s; status ${JSON.stringify(status, null, 1)}`);
+  }
+
+  async passes(): Promise<void> {
+    for (let i = 0; i < 100; i++) {
+      if (this.#options.staleness !== undefined) this.#history.push(this.#state());
+      try {
+        if ((await pass(this.#ports(), "default", "c")) !== 0) return;
+      } catch (error) {
+        if (error instanceof Violation) throw error;
+        if (error instanceof Crash) {
+          this.crashes++;
+          this.holder++;
+        } else if (!(error instanceof Error) || error.name === "AssertionFailure") throw error;
+        else return;
+      }
+    }
+    throw new Error("a hundred passes in one second");
+  }
+
+  #ports(): PassPorts {
+    const { api } = this.world;
+    const guard = async <T>(change: () => Promise<T>): Promise<T> => {
+      const { crashAt, crash } = this.#options;
+      const isHere = crashAt?.change === this.changes++;
+      const when = isHere ? (crashAt.isDone ? "after" : "before") : (crash?.() ?? "no");
+      if (when === "no") return change();
+      if (when === "after") {
+        await change().catch((error: unknown) => {
+          if (error instanceof Violation) throw error;
+        });
+      }
+      throw new Crash();
+    };
+    const { world } = this;
+    return {
+      client: {
+        request: (request) =>
+          request.method === "GET" ? api.request(request) : guard(() => api.request(request)),
+        watch: () => api.watch(),
+      },
+      members: {
+        ask: (address) => world.ask(address),
+        addLearner: (address, peerUrl) => guard(() => world.addLearner(address, peerUrl)),
+        promote: (address, id) => guard(() => world.promote(address, id)),
+        remove: (address, id) => guard(() => world.remove(address, id)),
+        moveLeader: (address, toId) => guard(() => world.moveLeader(address, toId)),
+      },
+      clock: { nowMs: () => world.nowMs, wallMs: () => world.nowMs, after: () => () => {} },
+      holder: `operator-${this.holder}`,
+      settings: { memberImageRepository: "etcdlike" },
+      readCached: () => {
+        const age = this.#options.staleness?.() ?? 0;
+        return this.#history[Math.max(0, this.#history.length - 1 - age)] ?? this.#state();
+      },
+      readFresh: async () => this.#state(),
+      tell: () => {},
+      onAction: () => {},
+    };
+  }
+
+  #state(): ClusterState {
+    const { api } = this.world;
+    // Stored objects are replaced, never changed.
+    const of = <T>(plural: string) => api.all(plural) as unknown as T[];
+    const others: StoredObject[] = [kinds.service, kinds.disruptionBudget, kinds.networkPolicy].flatMap(
+      (kind) => api.all(kind.plural).map((object) => ({ ...object, kind: kind.kind })),
+    );
+    return {
+      cluster: api.get("etcdlikeclusters", "c") as unknown as Cluster | undefined,
+      members: of<Member>("etcdlikemembers"),
+      pods: of<Pod>("pods"),
+      volumes: of<VolumeClaim>("persistentvolumeclaims"),
+      others,
+    };
+  }
+}

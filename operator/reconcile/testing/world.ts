@@ -1,0 +1,349 @@
+// A small world for the operator: kubelets that start and stop members, disks that can be wiped or damaged, and
+// members that form a cluster by etcd's rules. It knows what the operator must never do, and throws Violation at
+// the very call that does it.
+import { annotations } from "../../api/group.ts";
+import { must } from "../../lib/assert.ts";
+import { type Answer, codes, MemberError, type Members } from "../../member/port.ts";
+import type { Roster, RosterEntry } from "../../model/observation.ts";
+import { MemoryApi, type StoredObject } from "./memory-api.ts";
+
+export class Violation extends Error {
+  override readonly name = "Violation";
+}
+
+interface Disk {
+  /** Undefined until a member has started on it. */
+  memberId?: string;
+  isDamaged: boolean;
+}
+
+interface Running {
+  readonly memberId: string;
+  readonly startedTick: number;
+}
+
+/** Ticks after which a learner has the leader's log. */
+const catchUpTicks = 3;
+
+export class World implements Members {
+  readonly api = new MemoryApi();
+  nowMs = 1_700_000_000_000;
+  #tick = 0;
+  /** By uid of the volume claim. */
+  readonly #disks = new Map<string, Disk>();
+  /** By uid of the Pod. */
+  readonly #running = new Map<string, Running>();
+  readonly #addresses = new Map<string, string>();
+  #formations = 0;
+  #clusterId = "";
+  #entries: RosterEntry[] = [];
+  #leaderId = "";
+  #ids = 0;
+  /** Nodes whose Pods neither run nor go away. */
+  readonly lostPods = new Set<string>();
+  /** As etcd up to 3.6: no member is added unless all voters are connected. */
+  isStrict = false;
+  beforeCall: (what: string) => void = () => {};
+  readonly history: string[] = [];
+
+  constructor() {
+    this.api.wallMs = () => this.nowMs;
+  }
+
+  get entries(): readonly RosterEntry[] {
+    return this.#entries;
+  }
+
+  get formations(): number {
+    return this.#formations;
+  }
+
+  /** One second: kubelets do their work, and an election is held if it is needed. */
+  tick(): void {
+    this.#tick++;
+    this.nowMs += 1_000;
+    for (const pod of this.api.all("pods")) {
+      if (this.lostPods.has(pod.metadata.uid)) this.#running.delete(pod.metadata.uid);
+      else if (pod.metadata.deletionTimestamp !== undefined) this.#end(pod);
+      else if (!this.#running.has(pod.metadata.uid)) this.#start(pod);
+    }
+    for (const volume of this.api.all("persistentvolumeclaims")) {
+      const isUsed = this.api.all("pods").some((pod) => claimOf(pod) === volume.metadata.name);
+      if (volume.metadata.deletionTimestamp !== undefined && !isUsed) {
+        this.#disks.delete(volume.metadata.uid);
+        this.api.erase("persistentvolumeclaims", volume.metadata.name);
+      }
+    }
+    this.#elect();
+  }
+
+  #end(pod: StoredObject): void {
+    this.#running.delete(pod.metadata.uid);
+    this.api.erase("pods", pod.metadata.name);
+  }
+
+  #start(pod: StoredObject): void {
+    const claim = this.api.get("persistentvolumeclaims", claimOf(pod));
+    if (claim === undefined || claim.metadata.deletionTimestamp !== undefined) return;
+    const uid = pod.metadata.uid;
+    const address = this.#addresses.get(uid) ?? `10.0.0.${this.#addresses.size + 1}`;
+    this.#addresses.set(uid, address);
+    this.api.edit("pods", pod.metadata.name, {
+      spec: { nodeName: "node" },
+      status: { phase: "Running", podIP: address },
+    });
+    const disk = this.#disks.get(claim.metadata.uid) ?? { isDamaged: false };
+    this.#disks.set(claim.metadata.uid, disk);
+    const outcome = this.#boot(pod, disk);
+    if (typeof outcome === "object") {
+      this.#running.set(uid, outcome);
+      this.#setContainer(pod, { running: {} });
+    } else {
+      this.#setContainer(pod, { terminated: { exitCode: 1, message: JSON.stringify({ reason: outcome }) } });
+    }
+  }
+
+  #setContainer(pod: StoredObject, state: object): void {
+    const before = this.api.get("pods", pod.metadata.name)?.["status"] as
+      | { containerStatuses?: { restartCount: number; state?: object }[] }
+      | undefined;
+    const old = before?.containerStatuses?.[0];
+    const restartCount = old === undefined ? 0 : old.restartCount + 1;
+    this.api.edit("pods", pod.metadata.name, { status: { containerStatuses: [{ restartCount, state }] } });
+  }
+
+  /** What a member does with its disk and what it was told: it runs, or says why it ends. */
+  #boot(pod: StoredObject, disk: Disk): Running | string {
+    const notes = pod.metadata.annotations ?? {};
+    if (disk.isDamaged) return "STORE_DAMAGED";
+    if (disk.memberId !== undefined) {
+      const isMember = this.#entries.some((entry) => entry.id === disk.memberId);
+      return isMember ? { memberId: disk.memberId, startedTick: this.#tick } : "REMOVED";
+    }
+    const peerUrl = this.#urlOf(pod);
+    if (notes[annotations.initialClusterState] === "new") {
+      this.#formations++;
+      if (this.#formations > 1) throw new Violation("a second cluster was formed");
+      this.#clusterId = (0xc000 + this.#formations).toString(16);
+      const id = this.#newId();
+      this.#entries = [{ id, name: pod.metadata.name, peerUrl, isLearner: false }];
+      this.#leaderId = id;
+      disk.memberId = id;
+      return { memberId: id, startedTick: this.#tick };
+    }
+    const entry = this.#entries.find((one) => one.peerUrl === peerUrl);
+    if (entry === undefined) return "not a member";
+    if (entry.name !== "") return "DATA_LOST";
+    const told = (notes[annotations.initialCluster] ?? "").split(",").map((pair) => pair.split("=")[1]);
+    const known = this.#entries.map((one) => one.peerUrl);
+    if (told.toSorted().join() !== known.toSorted().join()) return "the member count is unequal";
+    disk.memberId = entry.id;
+    this.#entries = this.#entries.map((one) =>
+      one.id === entry.id ? { ...one, name: pod.metadata.name } : one,
+    );
+    return { memberId: entry.id, startedTick: this.#tick };
+  }
+
+  #urlOf(pod: StoredObject): string {
+    const args = (pod["spec"] as { containers: { args: string[] }[] }).containers[0]?.args ?? [];
+    const flag = "--initial-advertise-peer-urls=";
+    return must(
+      args.find((arg) => arg.startsWith(flag)),
+      "a member is told its peer URL",
+    ).slice(flag.length);
+  }
+
+  #newId(): string {
+    return (0xa000 + ++this.#ids).toString(16);
+  }
+
+  #runs(id: string): boolean {
+    return [...this.#running.values()].some((one) => one.memberId === id);
+  }
+
+  get #voters(): readonly RosterEntry[] {
+    return this.#entries.filter((entry) => !entry.isLearner);
+  }
+
+  get hasQuorum(): boolean {
+    const running = this.#voters.filter((entry) => this.#runs(entry.id)).length;
+    return this.#voters.length > 0 && running > this.#voters.length / 2;
+  }
+
+  /** Whether the data outlives the loss of any one disk. */
+  get mayLoseOne(): boolean {
+    return this.#voters.length >= 3 && this.#voters.every((entry) => this.#runs(entry.id));
+  }
+
+  #elect(): void {
+    const isLed = this.#voters.some((entry) => entry.id === this.#leaderId) && this.#runs(this.#leaderId);
+    if (isLed || !this.hasQuorum) return;
+    this.#leaderId = this.#voters.find((entry) => this.#runs(entry.id))?.id ?? "";
+  }
+
+  // ---- Faults ----
+
+  /** The process ends and starts again at the next tick. */
+  kill(podName: string): void {
+    const pod = this.api.get("pods", podName);
+    if (pod !== undefined) this.#running.delete(pod.metadata.uid);
+    this.#elect();
+  }
+
+  wipe(podName: string): void {
+    this.#changeDisk(podName, (disk) => {
+      delete disk.memberId;
+    });
+  }
+
+  damage(podName: string): void {
+    this.#changeDisk(podName, (disk) => {
+      disk.isDamaged = true;
+    });
+  }
+
+  #changeDisk(podName: string, change: (disk: Disk) => void): void {
+    const pod = this.api.get("pods", podName);
+    const claim = pod && this.api.get("persistentvolumeclaims", claimOf(pod));
+    const disk = claim && this.#disks.get(claim.metadata.uid);
+    if (disk !== undefined) change(disk);
+    this.kill(podName);
+  }
+
+  podNames(): string[] {
+    return this.api
+      .all("pods")
+      .map((pod) => pod.metadata.name)
+      .sort();
+  }
+
+  leaderName(): string | undefined {
+    return this.#entries.find((entry) => entry.id === this.#leaderId)?.name;
+  }
+
+  // ---- What must never happen, asked before a change of Pods or volumes ----
+
+  /** A Pod that is about to be deleted: the cluster must stay writable, unless it is to stop. */
+  checkPodDeletion(name: string, isAllowedToStop: boolean): void {
+    const pod = this.api.get("pods", name);
+    const running = pod && this.#running.get(pod.metadata.uid);
+    if (running === undefined || pod?.metadata.deletionTimestamp !== undefined || isAllowedToStop) return;
+    const isVoter = this.#voters.some((entry) => entry.id === running.memberId);
+    if (!isVoter || this.#voters.length === 1) return;
+    const others = this.#voters.filter((entry) => entry.id !== running.memberId && this.#runs(entry.id));
+    if (others.length <= this.#voters.length / 2) throw new Violation(`deleting ${name} loses the quorum`);
+  }
+
+  checkVolumeDeletion(name: string): void {
+    const claim = must(this.api.get("persistentvolumeclaims", name), "what is deleted is there");
+    const disk = this.#disks.get(claim.metadata.uid);
+    if (disk?.memberId === undefined) return;
+    if (this.#voters.some((entry) => entry.id === disk.memberId)) {
+      throw new Violation(`volume ${name} of a voter is deleted`);
+    }
+    const good = [...this.#disks.values()].filter(
+      (one) => one !== disk && !one.isDamaged && this.#voters.some((entry) => entry.id === one.memberId),
+    );
+    if (good.length === 0) throw new Violation(`volume ${name} may be the last good copy`);
+  }
+
+  // ---- Members, as the operator calls them ----
+
+  async ask(address: string): Promise<Answer> {
+    const running = this.#at(address);
+    if (running === undefined) return { probe: { isAnswered: false, error: "connection refused" } };
+    const entry = this.#entries.find((one) => one.id === running.memberId);
+    if (entry === undefined) return { probe: { isAnswered: false, error: "removed" } };
+    const isParticipating = !entry.isLearner && this.hasQuorum;
+    const hasCaughtUp = !entry.isLearner || this.#tick - running.startedTick >= catchUpTicks;
+    const probe = {
+      isAnswered: true as const,
+      clusterId: this.#clusterId,
+      memberId: entry.id,
+      leaderId: this.hasQuorum ? this.#leaderId : "0",
+      isLearner: entry.isLearner,
+      isParticipating,
+      raftIndex: hasCaughtUp ? 1_000 : 10,
+      version: "0.1.0",
+      dbSizeBytes: 1_000_000,
+      dbInUseBytes: 500_000,
+    };
+    const roster: Roster = {
+      clusterId: this.#clusterId,
+      members: structuredClone(this.#entries),
+      alarms: [],
+    };
+    return isParticipating ? { probe, roster } : { probe };
+  }
+
+  async addLearner(address: string, peerUrl: string): Promise<void> {
+    this.#change(address, `add ${peerUrl}`);
+    if (this.#entries.some((entry) => entry.peerUrl === peerUrl)) {
+      throw refusal("etcdserver: Peer URLs already exists");
+    }
+    if (this.#entries.some((entry) => entry.isLearner))
+      throw refusal("etcdserver: too many learner members in cluster");
+    if (this.isStrict && this.#voters.some((entry) => !this.#runs(entry.id))) {
+      throw refusal("etcdserver: unhealthy cluster");
+    }
+    this.#entries = [...this.#entries, { id: this.#newId(), name: "", peerUrl, isLearner: true }];
+  }
+
+  async promote(address: string, id: string): Promise<void> {
+    this.#change(address, `promote ${id}`);
+    const entry = this.#entries.find((one) => one.id === id);
+    if (entry === undefined) throw refusal("etcdserver: member not found");
+    if (!entry.isLearner) throw refusal("etcdserver: can only promote a learner member");
+    const running = [...this.#running.values()].find((one) => one.memberId === id);
+    if (running === undefined || this.#tick - running.startedTick < catchUpTicks) {
+      throw refusal("etcdserver: can only promote a learner member which is in sync with leader");
+    }
+    this.#entries = this.#entries.map((one) => (one.id === id ? { ...one, isLearner: false } : one));
+    if (!this.hasQuorum) throw new Violation(`promoting ${id} loses the quorum`);
+  }
+
+  async remove(address: string, id: string): Promise<void> {
+    this.#change(address, `remove ${id}`);
+    const entry = this.#entries.find((one) => one.id === id);
+    if (entry === undefined) throw refusal("etcdserver: member not found");
+    if (id === this.#leaderId && this.#voters.length > 1) throw new Violation(`the leader ${id} is removed`);
+    this.#entries = this.#entries.filter((one) => one.id !== id);
+    if (!this.hasQuorum) throw new Violation(`removing ${id} loses the quorum`);
+    for (const [uid, running] of this.#running) if (running.memberId === id) this.#running.delete(uid);
+  }
+
+  async moveLeader(address: string, toId: string): Promise<void> {
+    this.#change(address, `move leader to ${toId}`);
+    if (this.#at(address)?.memberId !== this.#leaderId) throw refusal("etcdserver: not leader");
+    if (!this.#runs(toId)) throw refusal("etcdserver: bad leader transferee");
+    this.#leaderId = toId;
+  }
+
+  #change(address: string, what: string): void {
+    this.beforeCall(what);
+    this.history.push(what);
+    const running = this.#at(address);
+    if (running === undefined || !this.hasQuorum) throw refusal("etcdserver: no leader", codes.unavailable);
+    const operation = (this.api.all("etcdlikeclusters")[0]?.["status"] as { operation?: object } | undefined)
+      ?.operation;
+    if (operation === undefined) throw new Violation(`${what} without an operation on record`);
+  }
+
+  #at(address: string): Running | undefined {
+    const ip = address.split(":")[0];
+    const uid = [...this.#addresses].find(([, one]) => one === ip)?.[0];
+    return uid === undefined ? undefined : this.#running.get(uid);
+  }
+}
+
+function claimOf(pod: StoredObject): string {
+  const spec = pod["spec"] as { volumes: { persistentVolumeClaim?: { claimName: string } }[] };
+  return (
+    spec.volumes.find((one) => one.persistentVolumeClaim !== undefined)?.persistentVolumeClaim?.claimName ??
+    ""
+  );
+}
+
+function refusal(text: string, code: number = codes.failedPrecondition): MemberError {
+  return new MemberError(code, text, "refused");
+}

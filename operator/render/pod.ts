@@ -1,0 +1,202 @@
+// The Pod of a member. What decides its bytes is spec and the member's identity, never the operator's version:
+// another operator must not restart members. The hash of that part is what an update goes by.
+import { createHash } from "node:crypto";
+import { annotations, apiVersion, labels, resources } from "../api/group.ts";
+import type { Json } from "../api/schema.ts";
+import { must } from "../lib/assert.ts";
+import { canonical } from "../lib/canonical.ts";
+import { clientPort, clientUrlOf, peerPort, peerServiceName, peerUrlOf } from "../model/names.ts";
+import type { Member } from "../model/objects.ts";
+import type { Observation } from "../model/observation.ts";
+
+type JsonObject = { readonly [key: string]: Json };
+
+/** The user that the image runs as. */
+const userId = 65_532;
+const dataFolder = "/var/lib/etcdlike";
+
+export function podOf(
+  observation: Observation,
+  name: string,
+  initialClusterState: "new" | "existing",
+): JsonObject {
+  const { cluster } = observation;
+  const member = must(
+    observation.members.find((one) => one.metadata.name === name),
+    "a Pod is made for a member that exists",
+    { name },
+  );
+  const { template } = cluster.spec;
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name,
+      namespace: cluster.metadata.namespace,
+      labels: {
+        ...template.labels,
+        ...podLabels(cluster.metadata.name, name),
+        [labels.slot]: String(member.spec.slot),
+      },
+      annotations: {
+        // The autoscaler otherwise never removes a node with a bare Pod; the disruption budget guards the quorum.
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+        ...template.annotations,
+        [annotations.templateHash]: templateHashOf(observation, name),
+        [annotations.initialCluster]: must(member.spec.initialCluster, "a Pod waits for initialCluster"),
+        [annotations.initialClusterState]: initialClusterState,
+      },
+      ownerReferences: [
+        {
+          apiVersion,
+          kind: resources.member.kind,
+          name,
+          uid: must(member.metadata.uid, "a stored object has a uid"),
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    },
+    spec: podSpecOf(observation, member),
+  };
+}
+
+/** Of everything in the Pod that an update brings in. */
+export function templateHashOf(observation: Observation, name: string): string {
+  const member = observation.members.find((one) => one.metadata.name === name);
+  if (member === undefined) return "";
+  const { labels: own = {}, annotations: notes = {} } = observation.cluster.spec.template;
+  const text = canonical({ spec: podSpecOf(observation, member), labels: own, annotations: notes });
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+export function podLabels(cluster: string, member: string): Record<string, string> {
+  return {
+    "app.kubernetes.io/name": "etcdlike",
+    "app.kubernetes.io/instance": cluster,
+    "app.kubernetes.io/managed-by": "etcdlike-operator",
+    [labels.cluster]: cluster,
+    [labels.member]: member,
+  };
+}
+
+function podSpecOf({ cluster, settings }: Observation, member: Member): JsonObject {
+  const { spec } = cluster;
+  const { template, image } = spec;
+  const name = member.metadata.name;
+  const repository = image.repository ?? settings.memberImageRepository;
+  return {
+    hostname: name,
+    subdomain: peerServiceName(cluster),
+    restartPolicy: "Always",
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    terminationGracePeriodSeconds: template.terminationGracePeriodSeconds,
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: userId,
+      runAsGroup: userId,
+      fsGroup: userId,
+      fsGroupChangePolicy: "OnRootMismatch",
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    ...(image.pullSecrets === undefined
+      ? {}
+      : { imagePullSecrets: image.pullSecrets.map((secret) => ({ name: secret })) }),
+    ...(template.nodeSelector === undefined ? {} : { nodeSelector: template.nodeSelector }),
+    ...(template.tolerations === undefined ? {} : { tolerations: template.tolerations }),
+    ...(template.affinity === undefined ? {} : { affinity: template.affinity }),
+    ...(template.priorityClassName === undefined ? {} : { priorityClassName: template.priorityClassName }),
+    ...spreadOf(cluster.metadata.name, spec.spread),
+    containers: [
+      {
+        name: "etcdlike",
+        image: image.digest === undefined ? `${repository}:${spec.version}` : `${repository}@${image.digest}`,
+        imagePullPolicy: image.pullPolicy,
+        args: argsOf(cluster, member),
+        // Read at every start of the container, so that a restart sees what the operator wrote since.
+        env: [
+          fromAnnotation("ETCD_INITIAL_CLUSTER", annotations.initialCluster),
+          fromAnnotation("ETCD_INITIAL_CLUSTER_STATE", annotations.initialClusterState),
+          { name: "ETCD_INITIAL_CLUSTER_TOKEN", value: member.spec.clusterToken },
+        ],
+        ports: [
+          { name: "client", containerPort: clientPort, protocol: "TCP" },
+          { name: "peer", containerPort: peerPort, protocol: "TCP" },
+        ],
+        ...(template.resources === undefined ? {} : { resources: template.resources as unknown as Json }),
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ["ALL"] },
+        },
+        // Liveness never needs a quorum: restarting a member does not bring one back.
+        startupProbe: {
+          httpGet: { path: "/livez", port: "client" },
+          periodSeconds: 2,
+          timeoutSeconds: 5,
+          failureThreshold: 300,
+        },
+        livenessProbe: {
+          httpGet: { path: "/livez", port: "client" },
+          periodSeconds: 10,
+          timeoutSeconds: 10,
+          failureThreshold: 6,
+        },
+        // An election takes a few seconds, and must not empty the client Service.
+        readinessProbe: {
+          httpGet: { path: "/readyz", port: "client" },
+          periodSeconds: 5,
+          timeoutSeconds: 5,
+          failureThreshold: 4,
+        },
+        volumeMounts: [
+          { name: "data", mountPath: dataFolder },
+          { name: "tmp", mountPath: "/tmp" },
+        ],
+      },
+    ],
+    volumes: [
+      { name: "data", persistentVolumeClaim: { claimName: member.spec.volumeName } },
+      { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+    ],
+  };
+}
+
+function fromAnnotation(name: string, annotation: string): JsonObject {
+  return { name, valueFrom: { fieldRef: { fieldPath: `metadata.annotations['${annotation}']` } } };
+}
+
+function argsOf(cluster: Observation["cluster"], member: Member): readonly string[] {
+  const name = member.metadata.name;
+  const { options } = cluster.spec;
+  const given: readonly (readonly [string, string | number | undefined])[] = [
+    ["name", name],
+    // A folder of its own below the mount point, which belongs to the storage.
+    ["data-dir", `${dataFolder}/data`],
+    ["listen-client-urls", `http://0.0.0.0:${clientPort}`],
+    ["advertise-client-urls", clientUrlOf(cluster, name)],
+    ["listen-peer-urls", `http://0.0.0.0:${peerPort}`],
+    ["initial-advertise-peer-urls", peerUrlOf(cluster, name)],
+    ["quota-backend-bytes", options.quotaBackendBytes],
+    ["max-request-bytes", options.maxRequestBytes],
+    ["snapshot-count", options.snapshotCount],
+    ["heartbeat-interval", options.heartbeatIntervalMs],
+    ["election-timeout", options.electionTimeoutMs],
+    ["auto-compaction-mode", options.autoCompaction?.mode],
+    ["auto-compaction-retention", options.autoCompaction?.retention],
+  ];
+  return given.flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}=${value}`]));
+}
+
+function spreadOf(cluster: string, spread: Observation["cluster"]["spec"]["spread"]): JsonObject {
+  if (spread.mode === "Off") return {};
+  return {
+    topologySpreadConstraints: spread.topologyKeys.map((topologyKey) => ({
+      maxSkew: 1,
+      topologyKey,
+      whenUnsatisfiable: spread.mode === "Required" ? "DoNotSchedule" : "ScheduleAnyway",
+      labelSelector: { matchLabels: { [labels.cluster]: cluster } },
+    })),
+  };
+}
