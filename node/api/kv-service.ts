@@ -1,8 +1,9 @@
 // Keys and values. Checks come before anything is proposed; ranges of any length are read in slices, so that
 // heartbeats leave on time meanwhile.
 
+import type { Applied } from "../apply/outcome.ts";
 import { isReadOnly, isSerializable, rangeResponse } from "../apply/txn.ts";
-import type { RangeAnswer, RevisionFailure } from "../mvcc/range.ts";
+import type { RangeAnswer, RangeJob, RevisionFailure } from "../mvcc/range.ts";
 import type { RangeStreamJob } from "../mvcc/range-stream.ts";
 import {
   AlarmType,
@@ -16,15 +17,20 @@ import {
   type OutgoingTxnResponse,
   type PutRequest,
   type RangeRequest,
+  type ResponseHeader,
   SortOrder,
   SortTarget,
   type TxnRequest,
 } from "../wire/rpc.ts";
-import type { Call } from "./call.ts";
+import type { Answer, Call } from "./call.ts";
 import { ApiError, apiError } from "./errors.ts";
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from "./kv-checks.ts";
 import { type MemberApi, readSlice } from "./member-api.ts";
 import { checkQuota, putBytes, txnBytes } from "./quota.ts";
+
+type PutApplied = Extract<Applied, { readonly case: "put" }>;
+type DeleteApplied = Extract<Applied, { readonly case: "deleteRange" }>;
+type TxnApplied = Extract<Applied, { readonly case: "txn" }>;
 
 /** Streamed bytes after which what they left behind is collected. */
 const garbageBytesMax = 4 * 1024 * 1024;
@@ -42,16 +48,10 @@ export class KvService {
     this.#collectYoungGarbage = collectYoungGarbage;
   }
 
-  async range(request: RangeRequest, call: Call): Promise<OutgoingRangeResponse> {
+  range(request: RangeRequest, call: Call, answer: Answer<OutgoingRangeResponse>): void {
     checkRange(request);
-    if (!request.serializable) await this.#api.readBarrier();
-    this.#refuseIfCorrupt();
-    const { clock, metrics } = this.#api.options;
-    const startedMs = clock.nowMs();
-    const answer = await this.#answer(request, call);
-    metrics.ranges.increment();
-    metrics.rangeSeconds.observe((clock.nowMs() - startedMs) / 1000);
-    return rangeResponse(this.#api.header(answer.revision), answer);
+    if (request.serializable) this.#range(request, call, answer);
+    else this.#api.afterBarrier(answer, () => this.#range(request, call, answer));
   }
 
   async *rangeStream(request: RangeRequest, call: Call): AsyncGenerator<OutgoingRangeStreamResponse> {
@@ -90,27 +90,23 @@ export class KvService {
     }
   }
 
-  async put(request: PutRequest): Promise<OutgoingPutResponse> {
+  put(request: PutRequest, _call: Call, answer: Answer<OutgoingPutResponse>): void {
     checkQuota(this.#api, putBytes(request));
     checkPut(request);
-    const { revision, applied } = await this.#api.propose({ put: request }, "put");
-    return { header: this.#api.header(revision), prevKv: applied.value.prevKv };
+    this.#api.proposeFor({ put: request }, "put", answer, putResponse);
   }
 
-  async deleteRange(request: DeleteRangeRequest): Promise<OutgoingDeleteRangeResponse> {
+  deleteRange(request: DeleteRangeRequest, _call: Call, answer: Answer<OutgoingDeleteRangeResponse>): void {
     checkDeleteRange(request);
-    const { revision, applied } = await this.#api.propose({ deleteRange: request }, "deleteRange");
-    const { deleted, prevKvs } = applied.value;
-    return { header: this.#api.header(revision), deleted, prevKvs };
+    this.#api.proposeFor({ deleteRange: request }, "deleteRange", answer, deleteRangeResponse);
   }
 
-  async txn(request: TxnRequest): Promise<OutgoingTxnResponse> {
+  txn(request: TxnRequest, _call: Call, answer: Answer<OutgoingTxnResponse>): void {
     checkQuota(this.#api, txnBytes(request));
     checkTxn(request, this.#api.options.txnOpsMax);
-    if (isReadOnly(request)) return this.#readTxn(request);
-    const { revision, applied } = await this.#api.propose({ txn: request }, "txn");
-    const { succeeded, responses } = applied.value;
-    return { header: this.#api.header(revision), succeeded, responses };
+    if (!isReadOnly(request)) this.#api.proposeFor({ txn: request }, "txn", answer, txnResponse);
+    else if (isSerializable(request)) this.#readTxn(request, answer);
+    else this.#api.afterBarrier(answer, () => this.#readTxn(request, answer));
   }
 
   async compact(request: CompactionRequest): Promise<CompactionResponse> {
@@ -124,31 +120,65 @@ export class KvService {
     return { header };
   }
 
-  async #readTxn(request: TxnRequest): Promise<OutgoingTxnResponse> {
-    if (!isSerializable(request)) await this.#api.readBarrier();
+  #readTxn(request: TxnRequest, answer: Answer<OutgoingTxnResponse>): void {
     const header = this.#api.header(this.#api.currentRevision);
     const outcome = this.#api.replica.applier.readTxn(request);
     if (!outcome.ok) throw apiError(outcome.refusal);
     const { succeeded, responses } = outcome.value;
-    return { header, succeeded, responses };
+    answer.succeed({ header, succeeded, responses });
   }
 
-  async #answer(request: RangeRequest, call: Call): Promise<RangeAnswer> {
+  #range(request: RangeRequest, call: Call, answer: Answer<OutgoingRangeResponse>): void {
+    this.#refuseIfCorrupt();
+    const startedMs = this.#api.options.clock.nowMs();
     const { store } = this.#api.replica;
     if (request.rangeEnd.length === 0) {
       const outcome = store.range(request);
       if (!outcome.ok) throw revisionError(outcome);
-      return outcome;
+      this.#answerRange(outcome, startedMs, answer);
+      return;
     }
     const started = store.startRange(request);
     if (!started.ok) throw revisionError(started);
     const { job } = started;
+    const finish = (): void => {
+      try {
+        this.#answerRange(job.answer(), startedMs, answer);
+      } finally {
+        job.close();
+      }
+    };
+    let isDone = false;
     try {
-      await this.#api.inSlices(() => job.step(readSlice), call);
-      return job.answer();
-    } finally {
+      isDone = job.step(readSlice);
+    } catch (error) {
       job.close();
+      throw error;
     }
+    if (isDone) finish();
+    else
+      this.#goOn(job, call)
+        .then(finish)
+        .catch((error) => answer.fail(error));
+  }
+
+  /** The slices after the first. */
+  async #goOn(job: RangeJob, call: Call): Promise<void> {
+    try {
+      await this.#api.givingWay();
+      if (call.isCancelled) throw apiError("canceled");
+      await this.#api.inSlices(() => job.step(readSlice), call);
+    } catch (error) {
+      job.close();
+      throw error;
+    }
+  }
+
+  #answerRange(found: RangeAnswer, startedMs: number, answer: Answer<OutgoingRangeResponse>): void {
+    const { clock, metrics } = this.#api.options;
+    metrics.ranges.increment();
+    metrics.rangeSeconds.observe((clock.nowMs() - startedMs) / 1000);
+    answer.succeed(rangeResponse(this.#api.header(found.revision), found));
   }
 
   async #nextChunk(job: RangeStreamJob): Promise<OutgoingRangeStreamResponse> {
@@ -168,6 +198,18 @@ export class KvService {
   #refuseIfCorrupt(): void {
     if (this.#api.replica.applier.alarms.has(AlarmType.CORRUPT)) throw apiError("corrupt");
   }
+}
+
+function putResponse(header: ResponseHeader, { value }: PutApplied): OutgoingPutResponse {
+  return { header, prevKv: value.prevKv };
+}
+
+function deleteRangeResponse(header: ResponseHeader, { value }: DeleteApplied): OutgoingDeleteRangeResponse {
+  return { header, deleted: value.deleted, prevKvs: value.prevKvs };
+}
+
+function txnResponse(header: ResponseHeader, { value }: TxnApplied): OutgoingTxnResponse {
+  return { header, succeeded: value.succeeded, responses: value.responses };
 }
 
 function stalled(): ApiError {

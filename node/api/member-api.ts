@@ -7,7 +7,7 @@ import type { Metrics } from "../lib/metrics.ts";
 import type { ReadOutcome } from "../replica/read-barrier.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { InternalRaftRequest, ResponseHeader } from "../wire/rpc.ts";
-import type { Call } from "./call.ts";
+import type { Answer, Call } from "./call.ts";
 import { apiError } from "./errors.ts";
 
 export interface MemberApiOptions {
@@ -46,6 +46,39 @@ export class MemberApi {
 
   get currentRevision(): number {
     return this.replica.store.currentRevision;
+  }
+
+  /**
+   * Proposes, and answers with what `respond` makes of it once the request was applied here. Hot: puts pass here, so
+   * there is no promise.
+   */
+  proposeFor<C extends Case, Response>(
+    operation: Partial<Omit<InternalRaftRequest, "header">>,
+    expected: C,
+    answer: Answer<Response>,
+    respond: (header: ResponseHeader, applied: AppliedOf<C>) => Response,
+  ): void {
+    this.replica.propose(operation, (outcome) => {
+      if (!outcome.ok) answer.fail(apiError(outcome.refusal));
+      else if (outcome.applied.case !== expected) {
+        answer.fail(new Error(`a request was answered as ${outcome.applied.case}, expected ${expected}`));
+      } else answer.succeed(respond(this.header(outcome.revision), outcome.applied as AppliedOf<C>));
+    });
+  }
+
+  /** Runs `fn` when a read reflects everything committed before this call; what it throws fails the answer. */
+  afterBarrier(answer: Answer<never>, fn: () => void): void {
+    this.replica.readBarrier((outcome: ReadOutcome) => {
+      if (!outcome.ok) {
+        answer.fail(apiError(outcome.reason));
+        return;
+      }
+      try {
+        fn();
+      } catch (error) {
+        answer.fail(error);
+      }
+    });
   }
 
   /** Proposes and waits until the request was applied here. Rejects with an ApiError. */

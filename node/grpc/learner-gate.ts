@@ -27,8 +27,15 @@ function gated(route: Route, isLearner: () => boolean): Route {
   switch (route.kind) {
     case "unary":
       return { ...route, handler: checkedFirst(check, route.handler) };
-    case "direct":
-      return { ...route, handler: checkedFirst(check, route.handler) };
+    case "direct": {
+      const { handler } = route;
+      // Hot, and so without a list of the other arguments.
+      const checked: typeof handler = (request, call, answer) => {
+        check(request);
+        handler(request, call, answer);
+      };
+      return { ...route, handler: checked };
+    }
     case "serverStream":
       return { ...route, handler: checkedFirst(check, route.handler) };
     case "bidi":

@@ -7,7 +7,7 @@ import type { MaintenanceService } from "../api/maintenance-service.ts";
 import type { SnapshotService } from "../api/snapshot-service.ts";
 import type { WatchService } from "../api/watch-service.ts";
 import { services } from "../wire/services.ts";
-import { bidi, type Route, serverStream, unary } from "./routes.ts";
+import { bidi, direct, type Route, serverStream, unary } from "./routes.ts";
 
 export interface MemberServices {
   readonly kv: KvService;
@@ -27,11 +27,11 @@ export function memberRoutes({
   cluster,
 }: MemberServices): readonly Route[] {
   return [
-    unary(services.kv.range, (request, call) => kv.range(request, call)),
+    direct(services.kv.range, (request, call, answer) => kv.range(request, call, answer)),
     serverStream(services.kv.rangeStream, (request, call) => kv.rangeStream(request, call)),
-    unary(services.kv.put, (request) => kv.put(request)),
-    unary(services.kv.deleteRange, (request) => kv.deleteRange(request)),
-    unary(services.kv.txn, (request) => kv.txn(request)),
+    direct(services.kv.put, (request, call, answer) => kv.put(request, call, answer)),
+    direct(services.kv.deleteRange, (request, call, answer) => kv.deleteRange(request, call, answer)),
+    direct(services.kv.txn, (request, call, answer) => kv.txn(request, call, answer)),
     unary(services.kv.compact, (request) => kv.compact(request)),
     bidi(services.watch.watch, (requests, call) => watch.watch(requests, call)),
     unary(services.lease.leaseGrant, (request) => lease.leaseGrant(request)),

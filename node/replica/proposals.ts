@@ -47,12 +47,15 @@ export class Proposals {
     waiting.done(outcome);
   }
 
-  /** Answers every request whose time is over. */
-  expire(nowMs: number, outcome: Outcome): void {
+  /** Answers every request whose time is over, and tells how many there were. */
+  expire(nowMs: number, outcome: Outcome): number {
+    let count = 0;
     for (const [requestId, waiting] of this.#waiting) {
-      if (waiting.deadlineMs > nowMs) return;
+      if (waiting.deadlineMs > nowMs) break;
       this.complete(requestId, outcome);
+      count++;
     }
+    return count;
   }
 
   /** Answers everything that is left. */

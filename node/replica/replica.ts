@@ -416,11 +416,7 @@ export class Replica {
 
   #await(requestId: bigint, done: ProposalDone): void {
     const deadlineMs = this.#options.clock.nowMs() + requestTimeoutMs(this.#options);
-    this.#proposals.add(requestId, deadlineMs, (outcome) => {
-      if (!outcome.ok && outcome.refusal.startsWith("timeout"))
-        this.#options.metrics.proposalsFailed.increment();
-      done(outcome);
-    });
+    this.#proposals.add(requestId, deadlineMs, done);
   }
 
   #run(): void {
@@ -438,7 +434,8 @@ export class Replica {
     clock.after(heartbeatIntervalMs, () => {
       if (this.#lifecycle !== "running") return;
       this.#rawNode.tick();
-      this.#proposals.expire(clock.nowMs(), refused("timeout"));
+      const expired = this.#proposals.expire(clock.nowMs(), refused("timeout"));
+      if (expired > 0) this.#options.metrics.proposalsFailed.increment(expired);
       this.#barrier.onTick();
       this.#drive();
       this.#tickLater();
