@@ -19,13 +19,16 @@ import { planTakeover, takeOver } from "./migrate/import-store.ts";
 import { realClock } from "./observe/real-clock.ts";
 import { createMetrics, type MemberMetrics } from "./observe/registry.ts";
 import { peerAnswers } from "./peer-answers.ts";
+import { PeerSnapshots } from "./peer-snapshots.ts";
 import { Peers, removedError } from "./peers.ts";
 import type { LogContents, LogStore } from "./replica/log-store.ts";
 import type { Network } from "./replica/options.ts";
 import { Replica } from "./replica/replica.ts";
+import { FolderSpool } from "./storage/bbolt/spool.ts";
 import { type DataDir, openDataDir } from "./storage/data-dir.ts";
 import { nodeDisk } from "./storage/disk.ts";
 import { LmdbEngine } from "./storage/lmdb/engine.ts";
+import { finishInstall } from "./storage/lmdb/store-folder.ts";
 import { createLog, logExists, type OpenedLog, openLog } from "./storage/wal/open-log.ts";
 import { WorkerLogStore } from "./storage/wal/worker-log-store.ts";
 import { createServices, openSurface } from "./surface.ts";
@@ -80,12 +83,19 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
   });
   const engine = new LmdbEngine({ memberPath: dataDir.member, onFatal: options.onFatal });
   const { contents } = opened;
+  const spool = new FolderSpool(dataDir.snap);
+  const snapshots = new PeerSnapshots({
+    engine,
+    memberPath: dataDir.member,
+    snapPath: dataDir.snap,
+    spool,
+  });
   const peers = new Peers({
     config,
     contents,
     metrics: metrics.attachPeers(contents.nodeId),
     log,
-    snapshots: undefined,
+    snapshots,
     onFatal: options.onFatal,
     onUnexpected: options.onUnexpected,
   });
@@ -105,7 +115,8 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
     metrics: metrics.core,
   });
   metrics.attachStatus(() => statusReading(replica, config));
-  const services = createServices({ api, calls: peers.calls, config, log, snapPath: dataDir.snap });
+  const services = createServices({ api, calls: peers.calls, config, log, spool });
+  snapshots.attach(api);
   await peers.listen({ replica, member: peerAnswers({ api, ...services }) });
   for (const { id, peerUrls } of existing) peers.transport.addRemote(id, peerUrls);
   await new Promise<void>((resolve) => replica.start(resolve));
@@ -147,6 +158,7 @@ async function openOrCreateLog(
     return { opened: createLog(location, { nodeId, clusterId }), existing };
   }
   const opened = openLog(location);
+  finishInstall(dataDir.member, opened.contents.snapshot.index);
   if (opened.repaired !== undefined)
     log.warn("repaired the torn tail of the write-ahead log", opened.repaired);
   return { opened, existing: [] };
@@ -205,6 +217,7 @@ function statusReading(
     hasLeader: replica.leader !== noNode,
     isLeader: replica.isLeader,
     isLearner: replica.isLearner,
+    isInstalling: replica.isInstalling,
     committedIndex: replica.committedIndex,
     appliedIndex: replica.appliedIndex,
     pendingProposals: replica.pendingProposals,

@@ -8,9 +8,10 @@ import type { Logger } from "./lib/log.ts";
 import { addressOf, listenError } from "./listen-address.ts";
 import { realClock } from "./observe/real-clock.ts";
 import { PeerCalls } from "./peer/peer-calls.ts";
-import type { MemberPort, PeerMetrics, SnapshotPort } from "./peer/port.ts";
+import type { MemberPort, PeerMetrics } from "./peer/port.ts";
 import { PeerServer } from "./peer/server.ts";
 import { Transport } from "./peer/transport.ts";
+import type { PeerSnapshots } from "./peer-snapshots.ts";
 import type { LogContents } from "./replica/log-store.ts";
 import type { Replica } from "./replica/replica.ts";
 
@@ -19,7 +20,7 @@ export interface PeersOptions {
   readonly contents: Pick<LogContents, "nodeId" | "clusterId">;
   readonly metrics: PeerMetrics;
   readonly log: Logger;
-  readonly snapshots: SnapshotPort | undefined;
+  readonly snapshots: PeerSnapshots;
   readonly onFatal: (error: FatalError) => void;
   readonly onUnexpected: (error: unknown) => void;
 }
@@ -38,7 +39,7 @@ export class Peers {
   #server: PeerServer | undefined;
 
   constructor(options: PeersOptions) {
-    const { config, contents, metrics, log } = options;
+    const { config, contents, metrics, log, snapshots } = options;
     this.#options = options;
     this.transport = new Transport({
       local: {
@@ -48,13 +49,16 @@ export class Peers {
           this.#replica?.members.get(contents.nodeId)?.peerUrls ?? config.initialAdvertisePeerUrls,
       },
       raft: {
-        receive: (message) => this.#replica?.receive(message),
+        receive: (message) => {
+          if (message.type === "MsgSnap") this.#replica?.receiveSnapshot(message, snapshots.take(message));
+          else this.#replica?.receive(message);
+        },
         isRemoved: (id) => this.#replica?.members.isRemoved(id) ?? false,
         reportUnreachable: (id) => this.#replica?.reportUnreachable(id),
         reportSnapshot: (id, ok) => this.#replica?.reportSnapshot(id, ok),
         onRemoved: () => options.onFatal(removedError(contents)),
       },
-      snapshots: options.snapshots,
+      snapshots,
       clock: realClock,
       logger: log,
       metrics,

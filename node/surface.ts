@@ -8,6 +8,7 @@ import { LeaderMonitor } from "./api/leader-monitor.ts";
 import { LeaseService } from "./api/lease-service.ts";
 import { MaintenanceService } from "./api/maintenance-service.ts";
 import type { MemberApi } from "./api/member-api.ts";
+import type { SnapshotSpool } from "./api/snapshot-port.ts";
 import { SnapshotService } from "./api/snapshot-service.ts";
 import { WatchService } from "./api/watch-service.ts";
 import type { MemberConfig } from "./cli/config.ts";
@@ -23,7 +24,6 @@ import { openListeners } from "./listeners.ts";
 import { realClock } from "./observe/real-clock.ts";
 import { type MemberMetrics, metricsContentType } from "./observe/registry.ts";
 import type { PeerCalls } from "./peer/peer-calls.ts";
-import { FolderSpool } from "./storage/bbolt/spool.ts";
 import { codecs } from "./wire/codecs.ts";
 import { AlarmType } from "./wire/rpc.ts";
 import { collectYoungGarbage } from "./young-garbage.ts";
@@ -36,19 +36,18 @@ export interface ServicesOptions {
   readonly calls: PeerCalls;
   readonly config: MemberConfig;
   readonly log: Logger;
-  /** Where snapshots are spooled. */
-  readonly snapPath: string;
+  readonly spool: SnapshotSpool;
 }
 
 /** The services of a member, which clients and other members ask. */
-export function createServices({ api, calls, config, log, snapPath }: ServicesOptions): MemberServices {
+export function createServices({ api, calls, config, log, spool }: ServicesOptions): MemberServices {
   const leader = new LeaderAsker({ replica: api.replica, clock: realClock });
   return {
     kv: new KvService(api, collectYoungGarbage),
     watch: new WatchService(api),
     lease: new LeaseService({ api, leader, calls, newLeaseId }),
     maintenance: new MaintenanceService(api),
-    snapshot: new SnapshotService({ api, spool: new FolderSpool(snapPath), log }),
+    snapshot: new SnapshotService({ api, spool, log }),
     cluster: new ClusterService({
       api,
       leader,

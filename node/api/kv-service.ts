@@ -68,10 +68,11 @@ export class KvService {
     const started = store.startRangeStream(request, this.#api.options.requestBytesMax);
     if (!started.ok) throw revisionError(started);
     const { job } = started;
+    const checkStore = this.#api.storeCheck();
     try {
       let garbageBytes = 0;
       while (!job.isDone && !call.isCancelled) {
-        const chunk = await this.#nextChunk(job);
+        const chunk = await this.#nextChunk(job, checkStore);
         garbageBytes += chunkBytes(chunk);
         const timer = this.#api.options.clock.after(stallSeconds * 1000, () => call.abort(stalled()));
         try {
@@ -181,10 +182,12 @@ export class KvService {
     answer.succeed(rangeResponse(this.#api.header(found.revision), found));
   }
 
-  async #nextChunk(job: RangeStreamJob): Promise<OutgoingRangeStreamResponse> {
+  async #nextChunk(job: RangeStreamJob, checkStore: () => void): Promise<OutgoingRangeStreamResponse> {
+    checkStore();
     let progress = job.step(readSlice);
     while (progress.kind === "working") {
       await this.#api.givingWay();
+      checkStore();
       progress = job.step(readSlice);
     }
     const { kvs, end } = progress.chunk;

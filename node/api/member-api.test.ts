@@ -33,7 +33,7 @@ class TurnClock implements Clock {
 
 function setUp(): { readonly api: MemberApi; readonly clock: TurnClock } {
   const clock = new TurnClock();
-  const replica = {} as unknown as Replica;
+  const replica = { store: { replacements: 0 } } as unknown as Replica;
   return {
     clock,
     api: new MemberApi({

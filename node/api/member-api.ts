@@ -111,10 +111,24 @@ export class MemberApi {
    * Rejects with an ApiError when the client went away meanwhile.
    */
   async inSlices(step: () => boolean, call: Call): Promise<void> {
+    const checkStore = this.storeCheck();
     while (!step()) {
       await this.givingWay();
+      checkStore();
       if (call.isCancelled) throw apiError("canceled");
     }
+  }
+
+  /**
+   * For work that reads the store in slices: throws an ApiError, which tells clients to try again, once a snapshot of
+   * another member has taken the store's place since this call.
+   */
+  storeCheck(): () => void {
+    const { store } = this.replica;
+    const { replacements } = store;
+    return () => {
+      if (store.replacements !== replacements) throw apiError("leaderChanged");
+    };
   }
 
   /**

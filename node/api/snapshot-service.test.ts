@@ -64,6 +64,7 @@ function setUp(t: TestContext, valueBytes: number, spool?: SnapshotSpool): Setup
   t.after(() => rmSync(folder, { recursive: true }));
   let open = 0;
   const replica = {
+    store: { replacements: 0 },
     sizes: { sizeBytes: 0, sizeInUseBytes: 0 },
     openSnapshot() {
       open++;

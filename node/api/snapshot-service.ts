@@ -10,7 +10,8 @@ import { codecs } from "../wire/codecs.ts";
 import type { SnapshotRequest, SnapshotResponse } from "../wire/rpc.ts";
 import type { Call } from "./call.ts";
 import { ApiError, apiError } from "./errors.ts";
-import { type MemberApi, readSlice } from "./member-api.ts";
+import type { MemberApi } from "./member-api.ts";
+import { buildSnapshot } from "./snapshot-build.ts";
 import type { SnapshotFile, SnapshotSpool } from "./snapshot-port.ts";
 
 /** As etcd sends it. */
@@ -43,44 +44,17 @@ export class SnapshotService {
   async *snapshot(_request: SnapshotRequest, call: Call): AsyncIterable<SnapshotResponse> {
     await this.#enter();
     try {
-      const file = await this.#build(call);
-      if (file === undefined) return;
+      const built = await buildSnapshot(this.#api, this.#spool, () => call.isCancelled);
+      if (built === undefined) return;
       try {
-        yield* this.#send(file, call);
+        yield* this.#send(built.file, call);
       } finally {
-        await file.close();
+        await built.file.close();
       }
     } catch (error) {
       throw asApiError(error);
     } finally {
       this.#leave();
-    }
-  }
-
-  /** Undefined when the client went away meanwhile. */
-  async #build(call: Call): Promise<SnapshotFile | undefined> {
-    const { replica } = this.#api;
-    const writer = await this.#spool.create(replica.sizes.sizeInUseBytes);
-    let file: SnapshotFile | undefined;
-    try {
-      if (call.isCancelled) return undefined;
-      const source = replica.openSnapshot();
-      try {
-        while (!call.isCancelled) {
-          const slice = source.next(readSlice);
-          if (slice === undefined) {
-            file = await writer.finish();
-            return file;
-          }
-          await writer.write(slice);
-          await this.#api.givingWay();
-        }
-        return undefined;
-      } finally {
-        source.close();
-      }
-    } finally {
-      if (file === undefined) await writer.discard();
     }
   }
 

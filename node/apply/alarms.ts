@@ -12,9 +12,16 @@ export class Alarms {
 
   constructor(backend: Backend) {
     this.#backend = backend;
-    const cursor = backend.cursor("alarm", { start: emptyBytes });
-    while (cursor.next()) this.#raised.push(codecs.AlarmMember.decode(cursor.key));
+    this.restored();
+  }
+
+  /** The store was replaced: forgets what was known of the one before. */
+  restored(): void {
+    const raised: AlarmMember[] = [];
+    const cursor = this.#backend.cursor("alarm", { start: emptyBytes });
+    while (cursor.next()) raised.push(codecs.AlarmMember.decode(cursor.key));
     cursor.close();
+    this.#raised = raised;
   }
 
   /** Those of one kind, or all for NONE. */

@@ -67,6 +67,19 @@ export interface EngineSize {
   readonly sizeInUseBytes: number;
 }
 
+/**
+ * A whole store that was built beside the live one and is durable: a snapshot received from another member. It belongs
+ * to the kind of engine that it was built for. One of `Engine.install` and `discard` ends it.
+ */
+export interface StoreGeneration {
+  /**
+   * Makes it durable that the store is to be this one as soon as the log holds the snapshot of this index: a crash
+   * from here on ends with the one or the other, and never with a store that the log has left behind.
+   */
+  announce(index: number): void;
+  discard(): void;
+}
+
 /** A storage adapter. Reads see the newest finished flush. */
 export interface Engine extends BackendReader {
   /**
@@ -77,6 +90,8 @@ export interface Engine extends BackendReader {
    */
   flush(operations: Iterable<EngineOperation>, done: () => void): void;
   size(): EngineSize;
+  /** All reads from now on see the generation, and so do later flushes. It is durable. Not while a flush is under way. */
+  install(generation: StoreGeneration): void;
   /** Waits for a flush that is under way, then closes. `done` runs when the files are closed. */
   close(done: () => void): void;
 }

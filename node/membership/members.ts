@@ -24,6 +24,14 @@ export class Members {
   /** Loads what the store holds; an empty store has no members. */
   constructor(backend: Backend) {
     this.#backend = backend;
+    this.restored();
+  }
+
+  /** The store was replaced: forgets what was known of the one before. */
+  restored(): void {
+    const backend = this.#backend;
+    this.#members.clear();
+    this.#removed.clear();
     for (const [key, value] of records(backend, "members")) {
       const member = decodeMember(value);
       assert(hexId(member.id) === key, "a stored member stands under its own id", { key, id: member.id });
@@ -33,7 +41,7 @@ export class Members {
     const version = backend.get("cluster", clusterVersionKey);
     this.#clusterVersion = version === undefined ? undefined : textOf(version);
     const downgrade = backend.get("cluster", downgradeKey);
-    if (downgrade !== undefined) this.#downgrade = decodeDowngrade(textOf(downgrade));
+    this.#downgrade = downgrade === undefined ? { isEnabled: false } : decodeDowngrade(textOf(downgrade));
   }
 
   /** Sorted by id, as etcd lists them. */

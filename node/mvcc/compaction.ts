@@ -80,6 +80,20 @@ export class Compaction {
     if (this.#scheduled > this.#finished) this.#pending = { target: this.#scheduled, hashFrom: undefined };
   }
 
+  /** The store was replaced: what was under way belonged to the one before. */
+  restored(): void {
+    this.#running?.hash?.close();
+    this.#running = undefined;
+    this.#hashes = [];
+    this.#finished = readRevision(this.#backend, finishedKey);
+    this.#scheduled = Math.max(readRevision(this.#backend, scheduledKey), this.#finished);
+    const isUnfinished = this.#scheduled > this.#finished;
+    this.#pending = isUnfinished ? { target: this.#scheduled, hashFrom: undefined } : undefined;
+    const due = this.#waiters.filter(({ revision }) => revision <= this.#finished);
+    this.#waiters = this.#waiters.filter(({ revision }) => revision > this.#finished);
+    for (const { done } of due) done();
+  }
+
   /** The revision below which nothing can be read: that of the last compaction decided. */
   get revision(): Revision {
     return this.#scheduled;

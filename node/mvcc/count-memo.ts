@@ -1,5 +1,5 @@
 // Remembers how many keys lie behind a page, so that reading a range page by page counts it once and not once a
-// page. A count at a finished revision never changes, so nothing here is ever invalidated; the oldest goes first.
+// page. A count at a finished revision never changes while the store is the same; the oldest goes first.
 
 import { sortKeyOf } from "../lib/sorted-map.ts";
 import type { Revision } from "./revision.ts";
@@ -20,6 +20,10 @@ export class CountMemo {
 
   get(range: CountedRange): number | undefined {
     return this.#counts.size === 0 ? undefined : this.#counts.get(nameOf(range));
+  }
+
+  clear(): void {
+    this.#counts.clear();
   }
 
   set(range: CountedRange, count: number): void {

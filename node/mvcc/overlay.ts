@@ -76,6 +76,12 @@ export class Overlay implements Backend {
     this.#active.set(bucket, key, null);
   }
 
+  /** Forgets everything that is not in the engine, whose store was replaced. Not while a flush is under way. */
+  reset(): void {
+    assert(this.#flushing === undefined, "no flush is under way");
+    this.#active = new Layer();
+  }
+
   /** Closes the active layer: the next flush is what was written up to here. At most one layer is cut and not flushed. */
   cut(): void {
     assert(this.#flushing === undefined, "one flush at a time");

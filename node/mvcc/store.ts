@@ -56,6 +56,7 @@ export class Store {
   // Invariant: compaction.revision <= currentRevision.
   #currentRevision: Revision;
   #isWriting = false;
+  #replacements = 0;
 
   readonly compaction: Compaction;
   /** What the watch hub reads. */
@@ -76,6 +77,27 @@ export class Store {
     // Compaction may have removed the newest records, but then it was decided at their revision or later.
     this.#currentRevision = Math.max(firstRevision, lastRecordRevision(backend), this.compaction.revision);
     this.history = new StoreHistory(backend, this);
+  }
+
+  /**
+   * The backend's content was replaced by another history of the same cluster. Jobs that were started before read
+   * what is not theirs any more: whoever holds one asks `replacements`.
+   */
+  restored(): void {
+    assert(!this.#isWriting, "a store is replaced between two transactions");
+    this.compaction.restored();
+    this.#memo.clear();
+    this.#currentRevision = Math.max(
+      firstRevision,
+      lastRecordRevision(this.#backend),
+      this.compaction.revision,
+    );
+    this.#replacements++;
+  }
+
+  /** How often the content was replaced since the store was opened. */
+  get replacements(): number {
+    return this.#replacements;
   }
 
   get currentRevision(): Revision {

@@ -11,6 +11,8 @@ const reading: StatusReading = {
   hasLeader: true,
   isLeader: false,
   isLearner: false,
+  isInstalling: false,
+
   committedIndex: 12,
   appliedIndex: 11,
   pendingProposals: 1,

@@ -11,6 +11,7 @@ export interface StatusReading {
   readonly hasLeader: boolean;
   readonly isLeader: boolean;
   readonly isLearner: boolean;
+  readonly isInstalling: boolean;
   readonly committedIndex: number;
   readonly appliedIndex: number;
   readonly pendingProposals: number;
@@ -41,7 +42,11 @@ export function statusFamilies(read: () => StatusReading): readonly Family[] {
     ["etcd_server_proposals_committed_total", "Index of the last committed entry.", (s) => s.committedIndex],
     ["etcd_server_proposals_applied_total", "Index of the last applied entry.", (s) => s.appliedIndex],
     ["etcd_server_proposals_pending", "Proposals without an answer yet.", (s) => s.pendingProposals],
-    ["etcd_server_snapshot_apply_in_progress_total", "Snapshots being applied.", () => 0],
+    [
+      "etcd_server_snapshot_apply_in_progress_total",
+      "Snapshots being applied.",
+      (s) => Number(s.isInstalling),
+    ],
     ["etcd_mvcc_db_total_size_in_bytes", "Size of the store's file.", (s) => s.dbSizeBytes],
     ["etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of it that hold data.", (s) => s.dbSizeInUseBytes],
     ["etcd_mvcc_db_open_read_transactions", "Open read transactions.", (s) => s.openReadTransactions],

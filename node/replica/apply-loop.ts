@@ -50,6 +50,7 @@ export class ApplyLoop {
   #isRunning = false;
   #isDeferred = false;
   #isStopped = false;
+  #isHeld = false;
 
   constructor(options: ApplyLoopOptions, state: DurableState) {
     this.#options = options;
@@ -70,9 +71,24 @@ export class ApplyLoop {
     this.#isStopped = true;
   }
 
+  /** Nothing more is applied until `restart`. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  /** A snapshot took the place of everything up to `state`. Answers with what was queued and is part of it. */
+  restart(state: DurableState): readonly Message[] {
+    const replaced = this.#queue;
+    this.#queue = [];
+    this.#offset = 0;
+    this.#state = state;
+    this.#isHeld = false;
+    return replaced;
+  }
+
   /** Applies what it may now; the rest follows by itself. */
   run(): void {
-    if (this.#isRunning || this.#isDeferred || this.#isStopped) return;
+    if (this.#isRunning || this.#isDeferred || this.#isStopped || this.#isHeld) return;
     this.#isRunning = true;
     this.#runSlice();
     this.#isRunning = false;
@@ -81,7 +97,7 @@ export class ApplyLoop {
 
   #runSlice(): void {
     let left = sliceEntries;
-    while (true) {
+    while (!this.#isHeld) {
       const message = this.#queue[0];
       if (message === undefined) return;
       const entry = message.entries[this.#offset];

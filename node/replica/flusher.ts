@@ -29,6 +29,7 @@ export class Flusher {
   #durableIndex: number;
   #isIdle = true;
   #isStopped = false;
+  #isHeld = false;
   #whenIdle: (() => void)[] = [];
 
   constructor(options: FlusherOptions, durableIndex: number) {
@@ -66,12 +67,27 @@ export class Flusher {
       this.#whenIdle.push(() => this.flushAll(done));
       return;
     }
-    if (this.#options.appliedState().index <= this.#durableIndex) {
+    // What is held back is about to be replaced.
+    if (this.#isHeld || this.#options.appliedState().index <= this.#durableIndex) {
       done();
       return;
     }
     this.#whenIdle.push(done);
     this.#flushIfIdle();
+  }
+
+  /** No flush begins until `restart`; calls back when none is under way any more. */
+  hold(done: () => void): void {
+    this.#isHeld = true;
+    if (this.#isIdle) done();
+    else this.#whenIdle.push(done);
+  }
+
+  /** The store was replaced by one that has durably applied everything up to `durableIndex`. */
+  restart(durableIndex: number): void {
+    assert(this.#isIdle, "no flush is under way");
+    this.#durableIndex = durableIndex;
+    this.#isHeld = false;
   }
 
   /** No flush begins after this; one under way finishes. */
@@ -80,7 +96,7 @@ export class Flusher {
   }
 
   #flushIfIdle(): void {
-    if (!this.#isIdle || this.#isStopped) return;
+    if (!this.#isIdle || this.#isStopped || this.#isHeld) return;
     const { overlay, clock } = this.#options;
     const state = this.#options.appliedState();
     if (state.index <= this.#durableIndex && overlay.activeOperations === 0) return;

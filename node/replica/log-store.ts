@@ -28,6 +28,11 @@ export interface LogStore {
    * that lie wholly below `releaseIndex`. `done` runs after the release.
    */
   saveSnapshot(snapshot: LogSnapshot, releaseIndex: number, done: () => void): void;
+  /**
+   * A snapshot received from a leader takes the place of the whole log: writes the `.snap` file, a snapshot record and
+   * the HardState, which commits it, synced, then releases all segments below. `done` runs after that.
+   */
+  installSnapshot(snapshot: LogSnapshot, hardState: HardState, done: () => void): void;
   /** Finishes what was submitted, syncs, closes. */
   close(done: () => void): void;
 }

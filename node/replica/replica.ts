@@ -9,7 +9,8 @@
 import type { Applier } from "../apply/applier.ts";
 import { refused } from "../apply/outcome.ts";
 import type { Lessor } from "../lease/lessor.ts";
-import { assert } from "../lib/assert.ts";
+import { assert, must } from "../lib/assert.ts";
+import type { StoreGeneration } from "../lib/backend.ts";
 import { type NodeId, noNode } from "../lib/ids.ts";
 import { confChangeOf, type MembershipChange } from "../membership/change.ts";
 import type { Members } from "../membership/members.ts";
@@ -21,13 +22,13 @@ import { RawNode, type Status } from "../raft/raw-node.ts";
 import type { Ready, SoftState } from "../raft/ready.ts";
 import { codecs } from "../wire/codecs.ts";
 import { encodePutEntry } from "../wire/hot-entry.ts";
-import type { ConfChange, HardState, Message } from "../wire/raft.ts";
+import type { ConfChange, HardState, Message, Snapshot } from "../wire/raft.ts";
 import type { InternalRaftRequest } from "../wire/rpc.ts";
 import { ApplyLoop } from "./apply-loop.ts";
 import { AutoCompactor } from "./auto-compactor.ts";
 import { Background } from "./background.ts";
 import { ConfChanges } from "./conf-changes.ts";
-import { readDurableState } from "./durable-state.ts";
+import { type DurableState, readDurableState } from "./durable-state.ts";
 import { Flusher } from "./flusher.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { createMachines } from "./machines.ts";
@@ -73,6 +74,7 @@ export class Replica {
   readonly #barrier: ReadBarrier;
   readonly #applyLoop: ApplyLoop;
   readonly #flusher: Flusher;
+  readonly #snapshotter: Snapshotter;
   readonly #keeper: LeaseKeeper;
   readonly #background: Background;
   readonly #publisher: Publisher;
@@ -89,6 +91,10 @@ export class Replica {
   #unproposedChanges: ConfChange[] = [];
   /** Answers to membership changes, due once Raft knows that they are applied: it takes no further one before. */
   #changesApplied: (() => void)[] = [];
+  /** A store that a leader sent, while Raft decides on it and the log takes it in. */
+  #received:
+    | { readonly index: number; readonly generation: StoreGeneration; isInstalling: boolean }
+    | undefined;
   #isDriving = false;
   #isDriveDue = false;
   #isReadRoundDue = false;
@@ -158,7 +164,7 @@ export class Replica {
       },
       state,
     );
-    const snapshotter = new Snapshotter(
+    this.#snapshotter = new Snapshotter(
       {
         log: options.log,
         storage: this.#storage,
@@ -178,7 +184,7 @@ export class Replica {
         appliedState: () => this.#appliedState(),
         whenLogged: (index, done) => this.#whenLogged(index, done),
         onFlushed: (flushed) => {
-          snapshotter.onFlushed(flushed);
+          this.#snapshotter.onFlushed(flushed);
           this.#applyLoop.run();
         },
         observeSeconds: (seconds) => metrics.backendCommitSeconds.observe(seconds),
@@ -284,6 +290,11 @@ export class Replica {
 
   get appliedIndex(): number {
     return this.#applyLoop.state.index;
+  }
+
+  /** A snapshot of another member is taking the place of what this one has. */
+  get isInstalling(): boolean {
+    return this.#received?.isInstalling ?? false;
   }
 
   /** Raft's own view. Progress is known to a leader only. */
@@ -393,9 +404,35 @@ export class Replica {
     this.#beginReadsSoon();
   }
 
-  /** A message from another member. */
+  /**
+   * A snapshot from another member: the message, and the store that its bytes were made into. It takes the place of
+   * what this member has when it is ahead, and is discarded otherwise.
+   */
+  receiveSnapshot(message: Message, generation: StoreGeneration): void {
+    const isUsable = this.#lifecycle === "running" && this.#received === undefined;
+    if (!isUsable) {
+      generation.discard();
+      return;
+    }
+    const index = must(message.snapshot, "a snapshot message has a snapshot").metadata.index;
+    this.#received = { index, generation, isInstalling: false };
+    this.#rawNode.step(message);
+    this.#drive();
+    // Raft had no use for it.
+    if (this.#received?.isInstalling === false) {
+      this.#received = undefined;
+      generation.discard();
+    }
+  }
+
+  /** Keeps log entries behind `index` in memory until the returned function is called: a snapshot is on its way. */
+  pinLog(index: number): () => void {
+    return this.#snapshotter.pin(index);
+  }
+
+  /** A message from another member. A snapshot comes with its store, through `receiveSnapshot`. */
   receive(message: Message): void {
-    if (this.#lifecycle !== "running") return;
+    if (this.#lifecycle !== "running" || message.type === "MsgSnap") return;
     this.#rawNode.step(message);
     this.#driveSoon();
   }
@@ -576,7 +613,10 @@ export class Replica {
   }
 
   #append(message: Message, ready: Ready): void {
-    assert(message.snapshot === undefined, "a single member receives no snapshot");
+    if (message.snapshot !== undefined) {
+      this.#installSnapshot(message, message.snapshot);
+      return;
+    }
     const { entries, responses } = message;
     const append = { hardState: ready.hardState, entries };
     // Where only the commit moved, entries under way are answered for by the append that carries them, in this term.
@@ -593,6 +633,68 @@ export class Replica {
       this.#deliver(responses);
       this.#drive();
     });
+  }
+
+  /**
+   * The order that is safe at every crash: the store is there, whole, and named as the one to come; then the log
+   * begins anew behind the snapshot; then the store takes its place, between two entries.
+   */
+  #installSnapshot(message: Message, snapshot: Snapshot): void {
+    const { index, term, confState } = snapshot.metadata;
+    const received = this.#received;
+    assert(received !== undefined && received.index === index, "a snapshot comes with its store", { index });
+    this.#options.logger.info("applying snapshot", {
+      "current-applied-index": this.appliedIndex,
+      "incoming-leader-snapshot-index": index,
+    });
+    received.isInstalling = true;
+    this.#applyLoop.hold();
+    received.generation.announce(index);
+    const { log } = this.#options;
+    log.installSnapshot({ index, term, confState, data: snapshot.data }, this.#hardState, () => {
+      this.#storage.applySnapshot(snapshot);
+      this.#loggedCommit = Math.max(this.#loggedCommit, index);
+    });
+    log.append({ hardState: undefined, entries: message.entries }, () => {
+      this.#storage.append(message.entries);
+      this.#flusher.hold(() => {
+        if (this.#lifecycle !== "running") return;
+        this.#replaceStore(received.generation, { index, term, confState });
+        this.#received = undefined;
+        this.#deliver(message.responses);
+        this.#drive();
+      });
+    });
+  }
+
+  #replaceStore(generation: StoreGeneration, applied: DurableState): void {
+    const { engine, network, logger } = this.#options;
+    engine.install(generation);
+    this.#overlay.reset();
+    const stored = readDurableState(this.#overlay);
+    assert(stored?.index === applied.index, "the store stands where the snapshot does", {
+      stored: stored?.index,
+      index: applied.index,
+    });
+    const peersBefore = this.members.list();
+    this.members.restored();
+    this.lessor.restored();
+    this.store.restored();
+    this.applier.alarms.restored();
+    for (const replaced of this.#applyLoop.restart(applied)) this.#deliver(replaced.responses);
+    this.#flusher.restart(applied.index);
+    this.#snapshotter.restart(applied.index);
+    this.hub.restored();
+    for (const { id } of peersBefore) if (this.members.get(id) === undefined) network.removePeer(id);
+    for (const { id, peerUrls } of this.members.list()) {
+      if (id === this.nodeId) continue;
+      network.addPeer(id, peerUrls);
+      network.updatePeer(id, peerUrls);
+    }
+    if (this.members.isRemoved(this.nodeId)) this.#onRemoved();
+    logger.info("applied snapshot", { "incoming-leader-snapshot-index": applied.index });
+    this.#barrier.onApplied(applied.index);
+    this.#publisher.check();
   }
 
   #deliver(responses: readonly Message[]): void {

@@ -36,10 +36,24 @@ export class Snapshotter {
   readonly #options: SnapshotterOptions;
   #snapshotIndex: number;
   #isSaving = false;
+  /** Indexes behind which somebody still needs every entry. */
+  readonly #pins = new Set<{ readonly index: number }>();
 
   constructor(options: SnapshotterOptions, snapshotIndex: number) {
     this.#options = options;
     this.#snapshotIndex = snapshotIndex;
+  }
+
+  /** Keeps the entries behind `index` in memory until the returned function is called. */
+  pin(index: number): () => void {
+    const pin = { index };
+    this.#pins.add(pin);
+    return () => this.#pins.delete(pin);
+  }
+
+  /** A snapshot was received, and the log begins behind it. */
+  restart(index: number): void {
+    this.#snapshotIndex = index;
   }
 
   /** The store holds `state` durably: saves a snapshot of it when enough entries came since the last one. */
@@ -59,7 +73,8 @@ export class Snapshotter {
       this.#snapshotIndex = index;
       logger.info(savedSnapshot, { "snapshot-index": index });
       storage.createSnapshot(index, { confState, data });
-      const compactIndex = Math.min(Math.max(1, index - catchupEntries), raftAppliedIndex());
+      const kept = [...this.#pins].map((pin) => pin.index);
+      const compactIndex = Math.min(Math.max(1, index - catchupEntries), raftAppliedIndex(), ...kept);
       if (storage.firstIndex() <= compactIndex) {
         storage.compact(compactIndex);
         logger.info("compacted Raft logs", { "compact-index": compactIndex });

@@ -16,6 +16,7 @@ function answeringEarly(log: LogStore): LogStore {
       if (done !== undefined) setImmediate(done);
     },
     saveSnapshot: (snapshot, releaseIndex, done) => log.saveSnapshot(snapshot, releaseIndex, done),
+    installSnapshot: (snapshot, hardState, done) => log.installSnapshot(snapshot, hardState, done),
     close: (done) => log.close(done),
   };
 }
@@ -28,6 +29,7 @@ function storingIndexFirst(engine: Engine): Engine {
     get: (bucket, key) => engine.get(bucket, key),
     cursor: (bucket, range) => engine.cursor(bucket, range),
     size: () => engine.size(),
+    install: (generation) => engine.install(generation),
     close: (done) => engine.close(done),
     flush(operations, done) {
       const position: EngineOperation[] = [];

@@ -20,7 +20,7 @@ import { Replica } from "../../node/replica/replica.ts";
 import { MemoryEngine, type MemoryImage } from "../../node/storage/memory/engine.ts";
 import { createLog, logExists, type OpenedLog, openLog } from "../../node/storage/wal/open-log.ts";
 import { SteppedLogStore } from "../../node/storage/wal/stepped-log-store.ts";
-import type { Entry } from "../../node/wire/raft.ts";
+import type { Entry, HardState } from "../../node/wire/raft.ts";
 import { raftCodecs } from "../../node/wire/raft-codec.ts";
 import type { InternalRaftRequest } from "../../node/wire/rpc.ts";
 import type { SimDisk } from "./disk.ts";
@@ -232,6 +232,11 @@ class ObservedLog implements LogStore {
   saveSnapshot(snapshot: LogSnapshot, releaseIndex: number, done: () => void): void {
     this.#assertOpen();
     this.#inner.saveSnapshot(snapshot, releaseIndex, done);
+  }
+
+  installSnapshot(snapshot: LogSnapshot, hardState: HardState, done: () => void): void {
+    this.#assertOpen();
+    this.#inner.installSnapshot(snapshot, hardState, done);
   }
 
   close(done: () => void): void {

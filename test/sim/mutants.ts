@@ -7,12 +7,14 @@ import type {
   EngineOperation,
   EngineSize,
   KeyRange,
+  StoreGeneration,
 } from "../../node/lib/backend.ts";
 import { textOf } from "../../node/lib/bytes.ts";
 import type { Clock } from "../../node/lib/clock.ts";
 import type { LogAppend, LogSnapshot, LogStore } from "../../node/replica/log-store.ts";
 import type { Replica } from "../../node/replica/replica.ts";
 import type { DiskFile } from "../../node/storage/disk.ts";
+import type { HardState } from "../../node/wire/raft.ts";
 import { type DiskCall, SimDisk } from "./disk.ts";
 import type { PromiseName } from "./promises.ts";
 
@@ -43,6 +45,10 @@ class LogWrapper implements LogStore {
     this.inner.saveSnapshot(snapshot, releaseIndex, done);
   }
 
+  installSnapshot(snapshot: LogSnapshot, hardState: HardState, done: () => void): void {
+    this.inner.installSnapshot(snapshot, hardState, done);
+  }
+
   close(done: () => void): void {
     this.inner.close(done);
   }
@@ -57,6 +63,10 @@ class EngineWrapper implements Engine {
 
   get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
     return this.inner.get(bucket, key);
+  }
+
+  install(generation: StoreGeneration): void {
+    this.inner.install(generation);
   }
 
   cursor(bucket: Bucket, range: KeyRange): Cursor {

@@ -4,8 +4,16 @@
 // engine contract, by damaging files, and by walking every store that a test leaves behind.
 
 import { Worker } from "node:worker_threads";
-import { assert } from "../../lib/assert.ts";
-import type { Bucket, Cursor, Engine, EngineOperation, EngineSize, KeyRange } from "../../lib/backend.ts";
+import { assert, must } from "../../lib/assert.ts";
+import type {
+  Bucket,
+  Cursor,
+  Engine,
+  EngineOperation,
+  EngineSize,
+  KeyRange,
+  StoreGeneration,
+} from "../../lib/backend.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import { packArena } from "./arena.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
@@ -33,48 +41,42 @@ export interface LmdbEngineOptions {
 }
 
 export class LmdbEngine implements Engine {
-  readonly #environment: Environment;
-  readonly #reader: StoreReader;
-  readonly #worker: Worker;
-  readonly #turn = new Turn();
-  readonly #onExit = (): void => this.#turn.end(exitWaitMs);
-  readonly #file: string;
   readonly #onFatal: (error: FatalError) => void;
+  /** Undefined for a generation that is being built: it has no folder of its own to keep. */
+  readonly #storeFolder: StoreFolder | undefined;
+  readonly #disk: StoreDisk;
+  #open: OpenStore;
   #size: EngineSize;
   #onFlushed: (() => void) | undefined;
   #onClosed: (() => void) | undefined;
   #isClosing = false;
   #hasFailed = false;
+  /** Stores that were replaced and are still being closed. */
+  #closingCount = 0;
 
   /** Opens the live generation, or makes the first one. Throws a FatalError when the store cannot be trusted. */
   constructor(options: LmdbEngineOptions) {
-    const disk = options.disk ?? nodeStoreDisk;
-    const folder =
-      options.generation ?? orFatal(options.memberPath, () => openLive(options.memberPath, disk));
-    this.#file = `${folder}/${dataFileName}`;
+    const { memberPath, disk = nodeStoreDisk, generation } = options;
     this.#onFatal = options.onFatal;
-    this.#environment = orFatal(folder, () => new Environment(folder));
-    this.#reader = new StoreReader({
-      environment: this.#environment,
-      file: this.#file,
-      onFatal: (error) => this.#fail(error),
-    });
-    this.#size = reportedSize(readDataFile(disk, this.#file).fileBytes, this.#environment.pageUse());
-    this.#worker = startWorker({ folder, turnMemory: this.#turn.memory });
-    this.#worker.on("message", (message: FromStoreWorker) => this.#onMessage(message));
-    process.on("exit", this.#onExit);
-    // Only a bug gets here: failures of LMDB and the disk come as messages.
-    this.#worker.on("error", (error) => {
-      throw error;
-    });
+    this.#disk = disk;
+    if (generation === undefined) {
+      this.#storeFolder = orFatal(memberPath, () => new StoreFolder(memberPath, disk));
+    }
+    const folder =
+      generation ?? orFatal(memberPath, () => liveGeneration(this.#storeFolder as StoreFolder, disk));
+    this.#open = this.#openStore(folder);
+    this.#size = reportedSize(
+      readDataFile(disk, this.#open.file).fileBytes,
+      this.#open.environment.pageUse(),
+    );
   }
 
   get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
-    return this.#reader.get(bucket, key);
+    return this.#open.reader.get(bucket, key);
   }
 
   cursor(bucket: Bucket, range: KeyRange): Cursor {
-    return this.#reader.cursor(bucket, range);
+    return this.#open.reader.cursor(bucket, range);
   }
 
   flush(operations: Iterable<EngineOperation>, done: () => void): void {
@@ -83,33 +85,90 @@ export class LmdbEngine implements Engine {
     this.#onFlushed = done;
     if (this.#hasFailed) return;
     const arena = packArena(operations);
-    this.#post({ kind: "write", arena }, [arena]);
+    post(this.#open, { kind: "write", arena }, [arena]);
   }
 
   size(): EngineSize {
     return this.#size;
   }
 
+  /** The folder of a further generation. Whoever fills it seals it, or discards it. */
+  beginGeneration(): string {
+    return this.#folder().begin();
+  }
+
+  /** The generation in that folder is whole, synced and closed. */
+  sealGeneration(path: string): StoreGeneration {
+    this.#folder().seal(path);
+    return new LmdbGeneration(this.#folder(), path);
+  }
+
+  discardGeneration(path: string): void {
+    this.#folder().discard(path);
+  }
+
+  install(generation: StoreGeneration): void {
+    assert(generation instanceof LmdbGeneration, "the generation is of this kind of engine");
+    assert(this.#onFlushed === undefined, "no flush is under way");
+    assert(!this.#isClosing, "the engine is open");
+    const before = this.#open;
+    this.#folder().publish(generation.path);
+    this.#open = this.#openStore(generation.path);
+    this.#size = reportedSize(
+      readDataFile(this.#disk, this.#open.file).fileBytes,
+      this.#open.environment.pageUse(),
+    );
+    this.#closingCount++;
+    before.onClosed = () => {
+      this.#folder().removeDead(before.folder);
+      this.#closingCount--;
+      if (this.#isClosing && this.#closingCount === 0) this.#close();
+    };
+    post(before, { kind: "close" }, []);
+  }
+
   close(done: () => void): void {
     assert(!this.#isClosing, "the engine is closed once");
     this.#isClosing = true;
     this.#onClosed = done;
+    if (this.#closingCount === 0) this.#close();
+  }
+
+  #close(): void {
+    this.#open.onClosed = () => this.#onClosed?.();
     // The worker takes its messages in order: a flush under way is finished and answered first.
-    this.#post({ kind: "close" }, []);
+    post(this.#open, { kind: "close" }, []);
   }
 
-  #post(message: ToStoreWorker, transfer: ArrayBuffer[]): void {
-    this.#worker.postMessage(message, transfer);
+  #folder(): StoreFolder {
+    return must(this.#storeFolder, "the engine keeps the live generation");
   }
 
-  #onMessage(message: FromStoreWorker): void {
+  #openStore(folder: string): OpenStore {
+    const file = `${folder}/${dataFileName}`;
+    const environment = orFatal(folder, () => new Environment(folder));
+    const reader = new StoreReader({ environment, file, onFatal: (error) => this.#fail(error) });
+    const turn = new Turn();
+    const worker = startWorker({ folder, turnMemory: turn.memory });
+    const onExit = (): void => turn.end(exitWaitMs);
+    const store: OpenStore = { folder, file, environment, reader, worker, onExit, onClosed: undefined };
+    worker.on("message", (message: FromStoreWorker) => this.#onMessage(store, message));
+    process.on("exit", onExit);
+    // Only a bug gets here: failures of LMDB and the disk come as messages.
+    worker.on("error", (error) => {
+      throw error;
+    });
+    return store;
+  }
+
+  #onMessage(store: OpenStore, message: FromStoreWorker): void {
     switch (message.kind) {
       case "written": {
         const done = this.#onFlushed;
-        assert(done !== undefined, "a flush is under way");
+        assert(done !== undefined && store === this.#open, "a flush of the live store is under way");
         this.#onFlushed = undefined;
         this.#size = message.size;
-        this.#reader.renew();
+        store.reader.renew();
         done();
         return;
       }
@@ -117,9 +176,9 @@ export class LmdbEngine implements Engine {
         this.#fail(new FatalError(message.reason, message.message, message.details));
         return;
       case "closed":
-        process.off("exit", this.#onExit);
-        this.#reader.close();
-        this.#environment.close(() => this.#onClosed?.());
+        process.off("exit", store.onExit);
+        store.reader.close();
+        store.environment.close(() => store.onClosed?.());
     }
   }
 
@@ -130,9 +189,41 @@ export class LmdbEngine implements Engine {
   }
 }
 
+/** What belongs to one generation while it is open. */
+interface OpenStore {
+  readonly folder: string;
+  readonly file: string;
+  readonly environment: Environment;
+  readonly reader: StoreReader;
+  readonly worker: Worker;
+  readonly onExit: () => void;
+  onClosed: (() => void) | undefined;
+}
+
+class LmdbGeneration implements StoreGeneration {
+  readonly path: string;
+  readonly #storeFolder: StoreFolder;
+
+  constructor(storeFolder: StoreFolder, path: string) {
+    this.#storeFolder = storeFolder;
+    this.path = path;
+  }
+
+  announce(index: number): void {
+    this.#storeFolder.announce(this.path, index);
+  }
+
+  discard(): void {
+    this.#storeFolder.discard(this.path);
+  }
+}
+
+function post({ worker }: OpenStore, message: ToStoreWorker, transfer: ArrayBuffer[]): void {
+  worker.postMessage(message, transfer);
+}
+
 /** The path of a generation that is live and safe to open. No environment on it is open. */
-function openLive(memberPath: string, disk: StoreDisk): string {
-  const storeFolder = new StoreFolder(memberPath, disk);
+function liveGeneration(storeFolder: StoreFolder, disk: StoreDisk): string {
   const live = storeFolder.livePath ?? createGeneration(storeFolder);
   const file = `${live}/${dataFileName}`;
   if (disk.stat(file) === undefined) {

@@ -3,6 +3,7 @@
 //   CURRENT        "store-3\n": the live generation
 //   store-3/FORMAT "etcdlike-store 1.0\n": written last, so a folder that has it is complete
 //   store-3/       LMDB's files
+//   INSTALL        "store-4 1200\n": store-4 becomes live when the log holds the snapshot of index 1200
 //
 // A generation is built beside the live one, completed with FORMAT, and made live by replacing CURRENT: one rename.
 // What a crash leaves at any point is one of: an incomplete folder or one that CURRENT does not name (removed), a
@@ -16,6 +17,7 @@ import { FatalError } from "../../lib/fatal.ts";
 import { type Disk, nodeDisk, readWhole, writeWhole } from "../disk.ts";
 
 const currentName = "CURRENT";
+const installName = "INSTALL";
 const formatName = "FORMAT";
 const formatMajor = 1;
 const formatText = `etcdlike-store ${formatMajor}.0\n`;
@@ -26,6 +28,37 @@ export interface StoreDisk extends Disk {
 }
 
 export const nodeStoreDisk: StoreDisk = { ...nodeDisk, rmdir: (path) => rmdirSync(path) };
+
+/**
+ * Ends an installation that a crash cut short: the announced generation becomes live when the log holds its snapshot,
+ * and is removed with the other dead ones otherwise. Called before the store is opened; the folder is locked.
+ */
+export function finishInstall(
+  path: string,
+  loggedSnapshotIndex: number,
+  disk: StoreDisk = nodeStoreDisk,
+): void {
+  const announced = announcedIn(path, disk);
+  if (announced === undefined) return;
+  // Once the log holds the snapshot, the store before it can never be caught up again.
+  const isLogged = loggedSnapshotIndex >= announced.index;
+  if (isLogged) writeWhole(disk, path, currentName, utf8(`${announced.generation}\n`));
+  disk.unlink(`${path}/${installName}`);
+  disk.fsyncDir(path);
+}
+
+function announcedIn(
+  path: string,
+  disk: StoreDisk,
+): { readonly generation: string; readonly index: number } | undefined {
+  const file = `${path}/${installName}`;
+  const bytes = readWhole(disk, file);
+  if (bytes === undefined) return undefined;
+  const match = /^(store-[1-9][0-9]{0,14}) ([0-9]{1,16})\n$/.exec(textOf(bytes));
+  if (match !== null) return { generation: match[1] as string, index: Number(match[2]) };
+  const text = `${file} names no generation and index: ${JSON.stringify(textOf(bytes))}`;
+  throw new FatalError("STORE_DAMAGED", text, { file, offset: 0 });
+}
 
 export class StoreFolder {
   readonly #disk: StoreDisk;
@@ -42,7 +75,11 @@ export class StoreFolder {
     this.#live = this.#readCurrent();
     if (this.#live === undefined) this.#adopt(found);
     if (this.#live !== undefined) this.#checkFormat(this.#live);
-    for (const generation of found) if (generation !== this.#live) this.#remove(generation);
+    const announced = announcedIn(path, disk)?.generation;
+    for (const generation of found) {
+      if (generation !== this.#live && this.#pathOf(generation) !== `${path}/${announced}`)
+        this.#remove(generation);
+    }
     const temporary = `${path}/${currentName}.tmp`;
     if (disk.stat(temporary) !== undefined) disk.unlink(temporary);
   }
@@ -60,19 +97,47 @@ export class StoreFolder {
     return path;
   }
 
-  /** Makes the generation that was begun last the live one. Its files are whole and synced. */
+  /** Makes a generation that was begun the live one. Its files are whole and synced. */
   publish(path: string): void {
-    assert(path === this.#pathOf(this.#last), "the generation published is the one begun last", { path });
+    this.seal(path);
+    this.#makeLive(this.#numberOf(path));
+    this.#removeIntent();
+  }
+
+  /** Marks a generation as whole. Its files are, and synced. */
+  seal(path: string): void {
     // Both also make LMDB's file names durable, and the folder's own.
     writeWhole(this.#disk, path, formatName, utf8(formatText));
     this.#disk.fsyncDir(this.#path);
-    this.#makeLive(this.#last);
+  }
+
+  /** Notes that a sealed generation becomes live once the log holds the snapshot of this index. */
+  announce(path: string, index: number): void {
+    writeWhole(this.#disk, this.#path, installName, utf8(`store-${this.#numberOf(path)} ${index}\n`));
+  }
+
+  /** Removes a generation that never became live, after its environment was closed. */
+  discard(path: string): void {
+    this.#removeIntent();
+    this.#remove(this.#numberOf(path));
+  }
+
+  #numberOf(path: string): number {
+    const generation = this.#generations().find((number) => this.#pathOf(number) === path);
+    assert(generation !== undefined, "the generation exists", { path });
+    return generation;
+  }
+
+  #removeIntent(): void {
+    const path = `${this.#path}/${installName}`;
+    if (this.#disk.stat(path) === undefined) return;
+    this.#disk.unlink(path);
+    this.#disk.fsyncDir(this.#path);
   }
 
   /** Removes a generation that is no longer live, after its environment was closed. */
   removeDead(path: string): void {
-    const generation = this.#generations().find((number) => this.#pathOf(number) === path);
-    assert(generation !== undefined, "the generation exists", { path });
+    const generation = this.#numberOf(path);
     assert(generation !== this.#live, "the generation is not live", { path });
     this.#remove(generation);
   }

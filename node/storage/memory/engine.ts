@@ -10,6 +10,7 @@ import {
   type EngineOperation,
   type EngineSize,
   type KeyRange,
+  type StoreGeneration,
 } from "../../lib/backend.ts";
 import { SortedMap, sortKeyOf } from "../../lib/sorted-map.ts";
 
@@ -67,6 +68,16 @@ export class MemoryEngine implements Engine {
     });
   }
 
+  install(generation: StoreGeneration): void {
+    assert(generation instanceof MemoryGeneration, "the generation is of this kind of engine");
+    assert(this.#underWay === undefined, "no flush is under way");
+    const { records, size } = generation.image;
+    for (const bucket of buckets)
+      this.#records.set(bucket, records.get(bucket)?.snapshot() ?? new SortedMap());
+    this.#sizeBytes = size.sizeBytes;
+    this.#sizeInUseBytes = size.sizeInUseBytes;
+  }
+
   /** High-water mark and present sum of key and value bytes: like a file, `sizeBytes` does not shrink. */
   size(): EngineSize {
     return { sizeBytes: this.#sizeBytes, sizeInUseBytes: this.#sizeInUseBytes };
@@ -115,6 +126,24 @@ export class MemoryEngine implements Engine {
     assert(map !== undefined, "the bucket is known", { bucket });
     return map;
   }
+}
+
+/** A whole store in memory, ready to be installed. */
+export class MemoryGeneration implements StoreGeneration {
+  readonly image: MemoryImage;
+  readonly #onAnnounced: (index: number) => void;
+
+  /** `onAnnounced`: from here on a crash may leave this image; whoever simulates one decides. */
+  constructor(image: MemoryImage, onAnnounced: (index: number) => void = () => {}) {
+    this.image = image;
+    this.#onAnnounced = onAnnounced;
+  }
+
+  announce(index: number): void {
+    this.#onAnnounced(index);
+  }
+
+  discard(): void {}
 }
 
 class MemoryCursor implements Cursor {

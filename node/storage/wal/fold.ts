@@ -30,6 +30,8 @@ export class LogFold {
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
   readonly #terms: number[] = [];
+  /** A snapshot that takes the place of everything before it, as soon as something vouches that it counts. */
+  #replacement: WalSnapshot | undefined;
   #reader: Reader = new Reader(emptyBytes);
 
   /** `firstIndex` is that of the oldest segment. */
@@ -54,6 +56,8 @@ export class LogFold {
         return this.#addMetadata(data);
       case recordTypes.state:
         this.hardState = raftCodecs.HardState.decode(data);
+        if (this.#replacement !== undefined && this.hardState.commit >= this.#replacement.index)
+          this.#replace();
         return undefined;
       case recordTypes.snapshot:
         this.#addSnapshot(raftCodecs.WalSnapshot.decode(data));
@@ -95,6 +99,7 @@ export class LogFold {
   /** Hot. */
   #addEntry(bytes: Uint8Array, start: number, end: number): string | undefined {
     const { term, index } = this.#readPosition(bytes, start, end);
+    if (this.#replacement !== undefined) this.#replace();
     if (index === 0) return "an entry with index 0";
     if (index > this.lastIndex + 1) return `entry ${index} after entry ${this.lastIndex}`;
     if (index <= this.baseIndex) this.#restart(index - 1, undefined);
@@ -127,13 +132,23 @@ export class LogFold {
     return { term, index };
   }
 
-  /** A snapshot of an entry that the log does not hold, or holds with another term, replaced the log. */
+  /**
+   * A snapshot of an entry that the log does not hold, or holds with another term, replaces the log. It was received,
+   * and its record is followed by a HardState that commits it: one that a crash left without counts for nothing.
+   */
   #addSnapshot(snapshot: WalSnapshot): void {
     this.snapshots.push(snapshot);
     const { index, term } = snapshot;
     if (index < this.baseIndex || this.#termOf(index) === term) return;
     if (index === this.baseIndex && this.#baseTerm === undefined) this.#baseTerm = term;
-    else this.#restart(index, term);
+    else if (this.hardState.commit >= index) this.#restart(index, term);
+    else this.#replacement = snapshot;
+  }
+
+  #replace(): void {
+    const { index, term } = must(this.#replacement, "a snapshot waits");
+    this.#replacement = undefined;
+    this.#restart(index, term);
   }
 
   #restart(baseIndex: number, baseTerm: number | undefined): void {

@@ -7,7 +7,7 @@ import { type FatalDetails, FatalError, type FatalReason } from "../../lib/fatal
 import { raftCodecs } from "../../wire/raft-codec.ts";
 import type { Disk } from "../disk.ts";
 import { type Command, commandKinds, type QueueMemory, QueueReceiver } from "./log-queue.ts";
-import { type LogOptions, saveSnapshot, walOptions } from "./open-log.ts";
+import { installSnapshot, type LogOptions, saveSnapshot, walOptions } from "./open-log.ts";
 import { Wal, type WalPosition } from "./wal.ts";
 
 /** What the worker is started with. */
@@ -131,6 +131,10 @@ class LogLoop {
         this.#saveSnapshot(body);
         this.#request = number;
         return false;
+      case commandKinds.install:
+        this.#installSnapshot(body);
+        this.#request = number;
+        return false;
       case commandKinds.close:
         this.#isClosing = true;
         return false;
@@ -151,5 +155,14 @@ class LogLoop {
     const { data, metadata } = raftCodecs.Snapshot.decode(copy.subarray(8));
     const { index, term, confState } = metadata;
     saveSnapshot(this.#wal, this.#options, { index, term, confState, data }, releaseIndex);
+  }
+
+  #installSnapshot(body: Uint8Array): void {
+    const copy = body.slice();
+    const end = 8 + new DataView(copy.buffer).getFloat64(0, true);
+    const hardState = raftCodecs.HardState.decode(copy.subarray(8, end));
+    const { data, metadata } = raftCodecs.Snapshot.decode(copy.subarray(end));
+    const { index, term, confState } = metadata;
+    installSnapshot(this.#wal, this.#options, { index, term, confState, data }, hardState);
   }
 }

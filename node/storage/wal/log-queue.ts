@@ -19,6 +19,8 @@ export const commandKinds = {
   close: 5,
   /** The number is a kind; head and body come as a message of their own. */
   large: 6,
+  /** A length as float64, a raftpb.HardState of that length, then a raftpb.Snapshot. */
+  install: 7,
 } as const;
 
 export interface Command {

@@ -5,6 +5,7 @@ import { assert } from "../../lib/assert.ts";
 import { emptyBytes } from "../../lib/bytes.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import type { LogContents, LogSnapshot } from "../../replica/log-store.ts";
+import type { HardState } from "../../wire/raft.ts";
 import { type Disk, fatalOfDisk, makeDirectory } from "../disk.ts";
 import {
   purgeSnapFiles,
@@ -142,6 +143,27 @@ export function saveSnapshot(
   wal.write();
   wal.sync();
   wal.release(Math.min(releaseIndex, index));
+  purgeSnapFiles(disk, snapDirectory(memberDir));
+}
+
+/**
+ * Makes a snapshot durable that was received from a leader and takes the place of the whole log. The HardState
+ * commits it, and comes behind its record, which counts for nothing before.
+ */
+export function installSnapshot(
+  wal: Wal,
+  { disk, memberDir }: LogOptions,
+  snapshot: LogSnapshot,
+  hardState: HardState,
+): void {
+  const { index, term, confState } = snapshot;
+  assert(hardState.commit >= index, "a snapshot that is installed is committed", { index });
+  writeSnapFile(disk, snapDirectory(memberDir), snapshot);
+  wal.appendSnapshot({ index, term, confState });
+  wal.appendHardState(hardState);
+  wal.write();
+  wal.sync();
+  wal.release(index);
   purgeSnapFiles(disk, snapDirectory(memberDir));
 }
 

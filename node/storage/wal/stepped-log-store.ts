@@ -2,10 +2,11 @@
 // returns, so that a crash can fall between any two steps. One step is under way at a time, and what is
 // appended meanwhile joins the next: the same group commit as the worker's.
 
-import { assert } from "../../lib/assert.ts";
+import { assert, never } from "../../lib/assert.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import type { LogAppend, LogSnapshot, LogStore } from "../../replica/log-store.ts";
-import { type LogOptions, saveSnapshot, walOptions } from "./open-log.ts";
+import type { HardState } from "../../wire/raft.ts";
+import { installSnapshot, type LogOptions, saveSnapshot, walOptions } from "./open-log.ts";
 import { Wal, type WalPosition } from "./wal.ts";
 
 export type LogStep = "write" | "sync" | "snapshot" | "close";
@@ -24,6 +25,12 @@ type Command =
       readonly kind: "snapshot";
       readonly snapshot: LogSnapshot;
       readonly releaseIndex: number;
+      readonly done: () => void;
+    }
+  | {
+      readonly kind: "install";
+      readonly snapshot: LogSnapshot;
+      readonly hardState: HardState;
       readonly done: () => void;
     }
   | { readonly kind: "close"; readonly done: () => void };
@@ -48,6 +55,10 @@ export class SteppedLogStore implements LogStore {
     this.#submit({ kind: "snapshot", snapshot, releaseIndex, done });
   }
 
+  installSnapshot(snapshot: LogSnapshot, hardState: HardState, done: () => void): void {
+    this.#submit({ kind: "install", snapshot, hardState, done });
+  }
+
   close(done: () => void): void {
     this.#submit({ kind: "close", done });
   }
@@ -62,7 +73,7 @@ export class SteppedLogStore implements LogStore {
     const [first] = this.#queue;
     if (this.#isBusy || first === undefined) return;
     this.#isBusy = true;
-    const kind = first.kind === "append" ? "write" : first.kind;
+    const kind = first.kind === "append" ? "write" : first.kind === "install" ? "snapshot" : first.kind;
     this.#schedule(kind, () => {
       if (first.kind === "append") this.#writeAppends();
       else this.#carryOut(first);
@@ -94,8 +105,19 @@ export class SteppedLogStore implements LogStore {
 
   #carryOut(command: Exclude<Command, { kind: "append" }>): void {
     assert(this.#queue.shift() === command, "commands are carried out in order");
-    if (command.kind === "close") this.#wal.close();
-    else saveSnapshot(this.#wal, this.#options, command.snapshot, command.releaseIndex);
+    switch (command.kind) {
+      case "close":
+        this.#wal.close();
+        break;
+      case "snapshot":
+        saveSnapshot(this.#wal, this.#options, command.snapshot, command.releaseIndex);
+        break;
+      case "install":
+        installSnapshot(this.#wal, this.#options, command.snapshot, command.hardState);
+        break;
+      default:
+        never(command);
+    }
     this.#finish([command.done]);
   }
 

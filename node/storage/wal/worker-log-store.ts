@@ -9,6 +9,7 @@ import { Worker } from "node:worker_threads";
 import { assert } from "../../lib/assert.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import type { LogAppend, LogSnapshot, LogStore } from "../../replica/log-store.ts";
+import type { HardState } from "../../wire/raft.ts";
 import { raftCodecs, type SizedCodec } from "../../wire/raft-codec.ts";
 import type { LargeCommand, LogAnswer, LogWorkerData } from "./log-loop.ts";
 import { commandKinds, createQueueMemory, QueueSender } from "./log-queue.ts";
@@ -122,6 +123,20 @@ export class WorkerLogStore implements LogStore {
     new DataView(body.buffer).setFloat64(0, releaseIndex, true);
     raftCodecs.Snapshot.writeTo(body, 8, value);
     this.#putRequest(commandKinds.snapshot, body, done);
+    this.#queue.publish();
+    this.#checkBound();
+  }
+
+  installSnapshot(snapshot: LogSnapshot, hardState: HardState, done: () => void): void {
+    if (this.#hasFailed) return;
+    const { index, term, confState, data } = snapshot;
+    const value = { data, metadata: { index, term, confState } };
+    const stateBytes = raftCodecs.HardState.size(hardState);
+    const body = new Uint8Array(8 + stateBytes + raftCodecs.Snapshot.size(value));
+    new DataView(body.buffer).setFloat64(0, stateBytes, true);
+    raftCodecs.HardState.writeTo(body, 8, hardState);
+    raftCodecs.Snapshot.writeTo(body, 8 + stateBytes, value);
+    this.#putRequest(commandKinds.install, body, done);
     this.#queue.publish();
     this.#checkBound();
   }
