@@ -139,7 +139,8 @@ const template = object(
 
 const spread = object(
   {
-    mode: oneOf(["Preferred", "Required", "Off"], {
+    // Not "Off", which YAML 1.1 reads as false.
+    mode: oneOf(["Preferred", "Required", "None"], {
       description: "Required leaves a member unscheduled rather than doubling up; Preferred does not.",
       default: "Preferred",
     }),

@@ -137,7 +137,6 @@ function memberObject(
           name: cluster.metadata.name,
           uid,
           controller: true,
-          blockOwnerDeletion: true,
         },
       ],
     },

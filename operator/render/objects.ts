@@ -56,7 +56,6 @@ function metadataOf({ cluster }: Observation, name: string, extra: JsonObject = 
         name: cluster.metadata.name,
         uid,
         controller: true,
-        blockOwnerDeletion: true,
       },
     ],
   };

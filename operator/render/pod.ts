@@ -53,7 +53,6 @@ export function podOf(
           name,
           uid: must(member.metadata.uid, "a stored object has a uid"),
           controller: true,
-          blockOwnerDeletion: true,
         },
       ],
     },
@@ -190,7 +189,7 @@ function argsOf(cluster: Observation["cluster"], member: Member): readonly strin
 }
 
 function spreadOf(cluster: string, spread: Observation["cluster"]["spec"]["spread"]): JsonObject {
-  if (spread.mode === "Off") return {};
+  if (spread.mode === "None") return {};
   return {
     topologySpreadConstraints: spread.topologyKeys.map((topologyKey) => ({
       maxSkew: 1,

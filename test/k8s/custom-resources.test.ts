@@ -102,6 +102,17 @@ for (const { what, spec, text } of refusedAtCreation) {
   });
 }
 
+test("every choice of a field can be made", async () => {
+  for (const mode of ["Preferred", "Required", "None"]) {
+    const outcome = await apply(kubectl, cluster("choices", { spread: { mode } }));
+    assert.equal(outcome.code, 0, outcome.stderr);
+  }
+  for (const type of ["RollingMember", "OnDelete"]) {
+    const outcome = await apply(kubectl, cluster("choices", { updateStrategy: { type } }));
+    assert.equal(outcome.code, 0, outcome.stderr);
+  }
+});
+
 test("an unknown field is named", async () => {
   const outcome = await apply(kubectl, cluster("refused", { replicaz: 3 }));
   assert.notEqual(outcome.code, 0);

@@ -2,6 +2,7 @@
 // controller manager, whose garbage collector and disruption controller tests need. Everything listens on
 // loopback, lives in a temporary folder and goes away with `stop`.
 import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
@@ -22,6 +23,8 @@ export interface ControlPlane {
   readonly adminKubeconfig: string;
   /** Writes a kubeconfig for another server address (a proxy's) or token; returns its path. */
   kubeconfig(name: string, options?: { readonly server?: string; readonly token?: string }): Promise<string>;
+  /** What a user asked for, as "VERB GROUP/RESOURCE", and the answers' codes; with `withAudit` only. */
+  auditOf(user: string): readonly AuditedRequest[];
   /** Kills it: asked to stop, it would first wait for everybody's watches to end. */
   killApiServer(): Promise<void>;
   startApiServer(): Promise<void>;
@@ -31,10 +34,15 @@ export interface ControlPlane {
   stop(): Promise<void>;
 }
 
+export interface AuditedRequest {
+  readonly request: string;
+  readonly code: number;
+}
+
 const readyTimeoutMs = 120_000;
 
 export async function startControlPlane(
-  options: { readonly withControllers?: boolean; readonly apiServerFlags?: readonly string[] } = {},
+  options: { readonly withControllers?: boolean; readonly withAudit?: boolean } = {},
 ): Promise<ControlPlane> {
   const folder = await mkdtemp(join(tmpdir(), "etcdlike-k8s-"));
   const port = await freePort();
@@ -49,6 +57,17 @@ export async function startControlPlane(
       `${tokens.controllers},system:kube-controller-manager,controllers,"system:masters"`,
       "",
     ].join("\n"),
+  );
+
+  const auditPolicy = join(folder, "audit-policy.json");
+  const auditLog = join(folder, "audit.log");
+  await writeFile(
+    auditPolicy,
+    JSON.stringify({
+      apiVersion: "audit.k8s.io/v1",
+      kind: "Policy",
+      rules: [{ level: "Metadata", omitStages: ["RequestReceived"] }],
+    }),
   );
 
   const storage: Member = await start({ kind: "etcd" });
@@ -72,7 +91,13 @@ export async function startControlPlane(
         `--service-account-key-file=${join(folder, "sa.pub")}`,
         `--service-account-signing-key-file=${join(folder, "sa.key")}`,
         "--endpoint-reconciler-type=none",
-        ...(options.apiServerFlags ?? []),
+        ...(options.withAudit === true
+          ? [
+              `--audit-policy-file=${auditPolicy}`,
+              `--audit-log-path=${auditLog}`,
+              "--audit-log-mode=blocking",
+            ]
+          : []),
       ],
       { logFile: join(folder, "kube-apiserver.log") },
     );
@@ -122,6 +147,7 @@ export async function startControlPlane(
       ca: await readFile(join(folder, "certs", "apiserver.crt"), "utf8"),
       adminKubeconfig,
       kubeconfig,
+      auditOf: (user) => auditedRequests(auditLog, user),
       async killApiServer() {
         await apiServer?.kill();
       },
@@ -134,6 +160,30 @@ export async function startControlPlane(
     await stop();
     throw error;
   }
+}
+
+interface AuditLine {
+  readonly verb: string;
+  readonly user: { readonly username: string };
+  readonly objectRef?: {
+    readonly apiGroup?: string;
+    readonly resource: string;
+    readonly subresource?: string;
+  };
+  readonly responseStatus?: { readonly code: number };
+}
+
+function auditedRequests(file: string, user: string): AuditedRequest[] {
+  return readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as AuditLine)
+    .flatMap(({ verb, user: { username }, objectRef, responseStatus }) => {
+      if (username !== user || objectRef === undefined) return [];
+      const { apiGroup = "", resource, subresource } = objectRef;
+      const name = `${apiGroup}/${resource}${subresource === undefined ? "" : `/${subresource}`}`;
+      return [{ request: `${verb} ${name}`, code: responseStatus?.code ?? 0 }];
+    });
 }
 
 function randomToken(): string {

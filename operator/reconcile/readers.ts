@@ -1,0 +1,82 @@
+// The objects of one cluster: from copies that reflectors keep, or by lists of now.
+import { labels } from "../api/group.ts";
+import { isStatus, type KubeClient } from "../kube/client.ts";
+import { type KubeObject, kinds, type Resource, resourcePath } from "../kube/objects.ts";
+import type { Cluster, Member } from "../model/objects.ts";
+import type { ClusterState, Pod, VolumeClaim } from "./state.ts";
+
+/** Kinds that are watched beside clusters; all carry the label of their cluster. */
+export const ownedKinds = [
+  kinds.member,
+  kinds.pod,
+  kinds.volumeClaim,
+  kinds.service,
+  kinds.disruptionBudget,
+  kinds.networkPolicy,
+] as const;
+
+/** The copy of one kind in one namespace, or in all. */
+export interface Copies {
+  readonly resource: Resource;
+  all(): Iterable<KubeObject>;
+}
+
+/** NAMESPACE/NAME of the cluster that an object belongs to, or is. */
+export function clusterKeyOf(resource: Resource, { metadata }: KubeObject): string | undefined {
+  const name = resource.kind === kinds.cluster.kind ? metadata.name : metadata.labels?.[labels.cluster];
+  return name === undefined ? undefined : `${metadata.namespace ?? ""}/${name}`;
+}
+
+export function readCopies(copies: readonly Copies[], namespace: string, name: string): ClusterState {
+  const key = `${namespace}/${name}`;
+  const found = (resource: Resource) =>
+    copies
+      .filter((one) => one.resource.kind === resource.kind)
+      .flatMap((one) => [...one.all()].filter((object) => clusterKeyOf(resource, object) === key));
+  return stateOf(found(kinds.cluster)[0], found);
+}
+
+export async function readFresh(client: KubeClient, namespace: string, name: string): Promise<ClusterState> {
+  const [cluster, ...lists] = await Promise.all([
+    readCluster(client, namespace, name),
+    ...ownedKinds.map(async (resource) => {
+      const list = (await client.request({
+        method: "GET",
+        path: resourcePath(resource, { namespace }),
+        query: { labelSelector: `${labels.cluster}=${name}` },
+      })) as { items: KubeObject[] };
+      return list.items;
+    }),
+  ]);
+  const byKind = new Map(ownedKinds.map((resource, i) => [resource.kind as string, lists[i] ?? []]));
+  return stateOf(cluster, (resource) => byKind.get(resource.kind) ?? []);
+}
+
+async function readCluster(
+  client: KubeClient,
+  namespace: string,
+  name: string,
+): Promise<KubeObject | undefined> {
+  try {
+    const path = resourcePath(kinds.cluster, { namespace, name });
+    return (await client.request({ method: "GET", path })) as KubeObject;
+  } catch (error) {
+    if (isStatus(error, 404)) return undefined;
+    throw error;
+  }
+}
+
+function stateOf(
+  cluster: KubeObject | undefined,
+  of: (resource: Resource) => readonly KubeObject[],
+): ClusterState {
+  // Objects in lists do not carry their kind.
+  const withKind = (resource: Resource) => of(resource).map((object) => ({ ...object, kind: resource.kind }));
+  return {
+    cluster: cluster as unknown as Cluster | undefined,
+    members: of(kinds.member) as unknown as Member[],
+    pods: of(kinds.pod) as Pod[],
+    volumes: of(kinds.volumeClaim) as VolumeClaim[],
+    others: [kinds.service, kinds.disruptionBudget, kinds.networkPolicy].flatMap(withKind),
+  };
+}
