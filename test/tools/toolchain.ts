@@ -77,6 +77,13 @@ const families: Readonly<Record<string, Family>> = {
     tools: ["kube-apiserver", "kube-controller-manager"],
     linkerFlags: kubernetesLinkerFlags,
   },
+  coredns: {
+    source: "go/coredns",
+    packages: ["."],
+    renames: {},
+    tools: ["coredns"],
+    linkerFlags: "-s -w",
+  },
   "kubernetes-nodes": {
     source: "go/kubernetes",
     packages: [
