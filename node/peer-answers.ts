@@ -28,6 +28,7 @@ export function peerAnswers({ api, cluster, lease, maintenance }: PeerAnswersOpt
   const { replica } = api;
   return {
     clusterVersion: () => replica.members.clusterVersion,
+    storageVersion: () => replica.applier.storageVersion,
     membersJson: () => encodeMembers(replica.members.list()),
     async promote(id) {
       try {

@@ -2,6 +2,7 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { ClusterService } from "./api/cluster-service.ts";
+import { DowngradeService } from "./api/downgrade-service.ts";
 import { KvService } from "./api/kv-service.ts";
 import { LeaderAsker } from "./api/leader-calls.ts";
 import { LeaderMonitor } from "./api/leader-monitor.ts";
@@ -47,6 +48,7 @@ export function createServices({ api, calls, config, log, spool }: ServicesOptio
     watch: new WatchService(api),
     lease: new LeaseService({ api, leader, calls, newLeaseId }),
     maintenance: new MaintenanceService(api),
+    downgrade: new DowngradeService(api),
     snapshot: new SnapshotService({ api, spool, log }),
     cluster: new ClusterService({
       api,
@@ -144,5 +146,6 @@ function httpStatus(api: MemberApi): HttpStatus {
       replica.store.range(firstKey);
     },
     clusterVersion: () => replica.members.clusterVersion,
+    storageVersion: () => replica.applier.storageVersion,
   };
 }

@@ -1,7 +1,7 @@
 // The members of the cluster: who they are, and the changes clients may make to them.
 
 import { nodeId } from "../lib/ids.ts";
-import { type MembershipChange, refusalOfChange } from "../membership/change.ts";
+import type { MembershipChange } from "../membership/change.ts";
 import { bootstrapMemberId, type Sha1 } from "../membership/identity.ts";
 import { decodeMembers, type Member } from "../membership/member.ts";
 import { parsePeerUrls } from "../membership/peer-urls.ts";
@@ -118,11 +118,9 @@ export class ClusterService {
   }
 
   async #change(change: MembershipChange): Promise<MemberMessage[]> {
-    const { replica } = this.#api;
-    // What cannot be made now is answered without an entry; the entry decides again.
-    refuse(refusalOfChange(replica.members, change, replica.learnersMax));
+    // Only the log decides: this member may not know yet what others were already answered.
     return new Promise((resolve, reject) => {
-      replica.proposeChange(change, (outcome) => {
+      this.#api.replica.proposeChange(change, (outcome) => {
         if (!outcome.ok) reject(apiError(outcome.refusal));
         else if (outcome.applied.case !== "confChange") {
           reject(new Error(`a membership change was answered as ${outcome.applied.case}`));

@@ -1,16 +1,13 @@
 // Maintenance: what a member says of itself, hashes over what it stores, alarms.
 
 import { nodeId, noNode } from "../lib/ids.ts";
-import { compatibleVersion, storageVersion } from "../lib/version.ts";
+import { compatibleVersion } from "../lib/version.ts";
 import type { HashKv, HashKvJob } from "../mvcc/hash-kv.ts";
 import {
   AlarmAction,
   type AlarmRequest,
   type AlarmResponse,
   AlarmType,
-  DowngradeAction,
-  type DowngradeRequest,
-  type DowngradeResponse,
   type HashKVRequest,
   type HashKVResponse,
   type HashRequest,
@@ -52,7 +49,7 @@ export class MaintenanceService {
       errors: this.#errors(),
       dbSizeInUse: sizeInUseBytes,
       isLearner: replica.isLearner,
-      storageVersion,
+      storageVersion: replica.applier.storageVersion,
       dbSizeQuota: options.quotaBytes,
       downgradeInfo: {
         enabled: downgrade.isEnabled,
@@ -92,38 +89,6 @@ export class MaintenanceService {
     }
     const { revision, applied } = await this.#api.propose({ alarm: request }, "alarm");
     return { header: this.#api.header(revision), alarms: applied.alarms };
-  }
-
-  async downgrade({ action, version }: DowngradeRequest): Promise<DowngradeResponse> {
-    const { members } = this.#api.replica;
-    if (action === DowngradeAction.CANCEL) {
-      await this.#api.readBarrier();
-      if (!members.downgrade.isEnabled) throw apiError("noInflightDowngrade");
-      await this.#api.propose({ downgradeInfoSet: { enabled: false, ver: "" } }, "membership");
-    } else {
-      const target = await this.#downgradeTarget(version);
-      if (action === DowngradeAction.ENABLE) {
-        await this.#api.propose({ downgradeInfoSet: { enabled: true, ver: target } }, "membership");
-      }
-    }
-    const [major, minor] = (members.clusterVersion ?? "").split(".");
-    const header = this.#api.header(this.#api.currentRevision);
-    return { header, version: `${major}.${minor}` };
-  }
-
-  /** The version in its long form. Throws an ApiError for one that the cluster cannot go to. */
-  async #downgradeTarget(version: string): Promise<string> {
-    const match = /^(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?$/.exec(version);
-    if (match === null) throw apiError("wrongDowngradeVersionFormat");
-    const { members } = this.#api.replica;
-    if (members.clusterVersion === undefined) throw apiError("clusterVersionUnavailable");
-    await this.#api.readBarrier();
-    const [major = 0, minor = 0] = members.clusterVersion.split(".").map(Number);
-    if (Number(match[1]) !== major || Number(match[2]) !== minor - 1) {
-      throw apiError("invalidDowngradeTargetVersion");
-    }
-    if (members.downgrade.isEnabled) throw apiError("downgradeInProcess");
-    return `${match[1]}.${match[2]}.0`;
   }
 
   /** Of the leader alone. Resolves when the other one leads. */

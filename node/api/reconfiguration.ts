@@ -28,12 +28,14 @@ export class Reconfiguration {
     if (!this.#options.isStrict) return undefined;
     const voters = this.#voters();
     const connected = this.#connectedCount(voters);
-    // A learner changes no quorum: it is enough that there is one, where etcd asks for every voter.
+    // A learner changes no quorum: it is enough that there is one, where etcd asks for that of one voter more.
     if (isLearner) return connected >= quorumOf(voters.length) ? undefined : "unhealthy";
     const started = startedCount(voters);
-    const isRestored = started === 1 && voters.length === 1;
-    if (!isRestored && started < quorumOf(voters.length + 1)) return "notEnoughStartedMembers";
-    return connected === voters.length ? undefined : "unhealthy";
+    // A single member is extended from, also one that was just restored.
+    if (voters.length === 1 && started === 1) return undefined;
+    if (started < quorumOf(voters.length + 1)) return "notEnoughStartedMembers";
+    // The new member counts as one that is down.
+    return connected >= quorumOf(voters.length + 1) ? undefined : "unhealthy";
   }
 
   refusalOfRemove(id: NodeId): ApiErrorName | undefined {

@@ -5,7 +5,6 @@
 
 import { createHash } from "node:crypto";
 import type { Logger } from "../lib/log.ts";
-import { storageVersion } from "../lib/version.ts";
 import { codecs } from "../wire/codecs.ts";
 import type { SnapshotRequest, SnapshotResponse } from "../wire/rpc.ts";
 import type { Call } from "./call.ts";
@@ -60,6 +59,7 @@ export class SnapshotService {
 
   async *#send(file: SnapshotFile, call: Call): AsyncGenerator<SnapshotResponse> {
     const { clock } = this.#api.options;
+    const { storageVersion } = this.#api.replica.applier;
     const fields = { "total-bytes": file.bytes, "storage-version": storageVersion };
     const startedMs = clock.nowMs();
     this.#log.info("sending database snapshot to client", fields);

@@ -6,7 +6,7 @@
 import type { Lessor } from "../lease/lessor.ts";
 import { never } from "../lib/assert.ts";
 import type { Backend } from "../lib/backend.ts";
-import { emptyBytes, utf8 } from "../lib/bytes.ts";
+import { emptyBytes, textOf, utf8 } from "../lib/bytes.ts";
 import { type LeaseId, leaseId, noLease } from "../lib/ids.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import {
@@ -62,6 +62,7 @@ export interface ApplierParts {
 }
 
 const storageVersionKey = utf8("storageVersion");
+const unnotedStorageVersion = "3.5.0";
 /** The first release that notes the version of its store, and that stores checkpoints of leases. */
 const firstStorageVersion: ClusterVersion = { major: 3, minor: 6 };
 
@@ -84,6 +85,12 @@ export class Applier {
       range: (request) => store.range(request),
       hasLease: (id) => lessor.has(id),
     };
+  }
+
+  /** The layout that the store is in. One without a note of it is of 3.5, which had none. */
+  get storageVersion(): string {
+    const noted = this.#parts.backend.get("meta", storageVersionKey);
+    return noted === undefined ? unnotedStorageVersion : textOf(noted);
   }
 
   /** Carries out one request. What this version does not know was refused by `readEntry`. */

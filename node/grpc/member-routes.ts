@@ -1,6 +1,7 @@
 // Which method of which service goes to which handler. What is not named here answers UNIMPLEMENTED.
 
 import type { ClusterService } from "../api/cluster-service.ts";
+import type { DowngradeService } from "../api/downgrade-service.ts";
 import type { KvService } from "../api/kv-service.ts";
 import type { LeaseService } from "../api/lease-service.ts";
 import type { MaintenanceService } from "../api/maintenance-service.ts";
@@ -14,6 +15,7 @@ export interface MemberServices {
   readonly watch: WatchService;
   readonly lease: LeaseService;
   readonly maintenance: MaintenanceService;
+  readonly downgrade: DowngradeService;
   readonly snapshot: SnapshotService;
   readonly cluster: ClusterService;
 }
@@ -23,6 +25,7 @@ export function memberRoutes({
   watch,
   lease,
   maintenance,
+  downgrade,
   snapshot,
   cluster,
 }: MemberServices): readonly Route[] {
@@ -45,7 +48,7 @@ export function memberRoutes({
     unary(services.maintenance.alarm, (request) => maintenance.alarm(request)),
     serverStream(services.maintenance.snapshot, (request, call) => snapshot.snapshot(request, call)),
     unary(services.maintenance.moveLeader, (request, call) => maintenance.moveLeader(request, call)),
-    unary(services.maintenance.downgrade, (request) => maintenance.downgrade(request)),
+    unary(services.maintenance.downgrade, (request) => downgrade.downgrade(request)),
     unary(services.cluster.memberList, (request) => cluster.memberList(request)),
     unary(services.cluster.memberAdd, (request) => cluster.memberAdd(request)),
     unary(services.cluster.memberRemove, (request) => cluster.memberRemove(request)),

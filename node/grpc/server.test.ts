@@ -107,6 +107,7 @@ before(async () => {
       hasLeader: () => true,
       isLearner: () => false,
       probeRead: async () => {},
+      storageVersion: () => "3.6.0",
       clusterVersion: () => "3.6.0",
     },
     log: silentLogger,

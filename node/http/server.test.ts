@@ -45,6 +45,7 @@ async function withServer(
       hasLeader: () => toy.hasLeader,
       isLearner: () => toy.isLearner,
       clusterVersion: () => (toy.hasLeader ? "3.6.0" : undefined),
+      storageVersion: () => "3.6.0",
       async probeRead({ isSerializable }) {
         const error = toy.readError ?? (isSerializable ? undefined : toy.linearizableError);
         if (error !== undefined) throw new Error(error);

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Logger } from "../lib/log.ts";
-import { buildVersion, compatibleVersion, storageVersion } from "../lib/version.ts";
+import { buildVersion, compatibleVersion } from "../lib/version.ts";
 import { answerChecks, answerHealth, type CheckType, checkNames, type TextResponse } from "./health.ts";
 import type { HealthMetrics, HttpStatus } from "./status-port.ts";
 
@@ -190,7 +190,7 @@ function sendVersion(reply: FastifyReply, member: HttpStatus): void {
   const versions = {
     etcdserver: compatibleVersion,
     etcdcluster: member.clusterVersion() ?? "not_decided",
-    storage: storageVersion,
+    storage: member.storageVersion(),
     etcdlike: buildVersion,
   };
   // As bytes, because fastify adds a charset to the content type of a JSON text.

@@ -14,6 +14,8 @@ export interface HttpStatus {
   probeRead(options: { readonly isSerializable: boolean }): Promise<void>;
   /** "3.6.0", or undefined before the cluster has decided. */
   clusterVersion(): string | undefined;
+  /** The layout of the store, "3.6.0". */
+  storageVersion(): string;
 }
 
 /** What health requests report. */

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { hexId, leaseId, nodeId } from "../lib/ids.ts";
-import { buildVersion, compatibleVersion, storageVersion } from "../lib/version.ts";
+import { buildVersion, compatibleVersion } from "../lib/version.ts";
 import { codecs } from "../wire/codecs.ts";
 import { WireError } from "../wire/error.ts";
 import {
@@ -183,7 +183,7 @@ function serveVersion(
   const versions = {
     etcdserver: compatibleVersion,
     etcdcluster: member.clusterVersion() ?? "not_decided",
-    storage: storageVersion,
+    storage: member.storageVersion(),
     etcdlike: buildVersion,
   };
   answerBytes(response, "application/json", JSON.stringify(versions));

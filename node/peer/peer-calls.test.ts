@@ -15,6 +15,7 @@ test("every answer of a member comes out as it went in", async (t) => {
   const asked: unknown[] = [];
   const member: MemberPort = {
     clusterVersion: () => clusterVersion,
+    storageVersion: () => "3.6.0",
     membersJson: () => "[]",
     promote: async (id, authorization) => {
       asked.push([id, authorization]);

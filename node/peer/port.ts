@@ -88,6 +88,8 @@ export type DowngradeAnswer =
 export interface MemberPort {
   /** Undefined until the cluster decided it. */
   clusterVersion(): string | undefined;
+  /** The layout of the store, "3.6.0". */
+  storageVersion(): string;
   /** etcd's JSON of the members, a list. */
   membersJson(): string;
   promote(id: NodeId, authorization: string | undefined): Promise<PromoteAnswer>;

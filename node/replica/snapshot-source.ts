@@ -6,6 +6,7 @@
 import { type BackendReader, type Bucket, etcdBuckets } from "../lib/backend.ts";
 import { compareBytes, emptyBytes, textOf, utf8 } from "../lib/bytes.ts";
 import { storageVersion } from "../lib/version.ts";
+import { compareVersions, versionOf } from "../membership/cluster-version.ts";
 import type { SliceLimits } from "../mvcc/range.ts";
 import { mainOf, type Revision, recordKey, subOf } from "../mvcc/revision.ts";
 import type { Store } from "../mvcc/store.ts";
@@ -94,13 +95,19 @@ function copyOf(reader: BackendReader, bucket: Bucket): readonly SnapshotRecord[
   return records;
 }
 
+/** The layout of 3.6 is the first that is noted. */
+const noting = versionOf(storageVersion);
+
 /** The stored index, term and configuration are those of the last flush; the snapshot's are those of now. */
 function metaOf(reader: BackendReader, state: AppliedState): readonly SnapshotRecord[] {
   const records = new Map(copyOf(reader, "meta").map((record) => [textOf(record.key), record]));
   const put = (key: Uint8Array, value: Uint8Array): void => {
     records.set(textOf(key), { key, value });
   };
-  put(utf8("storageVersion"), utf8(storageVersion));
+  // A store of a cluster that went down to 3.5 has no note of its layout.
+  const { clusterVersion } = state;
+  const isOlder = clusterVersion !== undefined && compareVersions(versionOf(clusterVersion), noting) < 0;
+  if (!isOlder) put(utf8("storageVersion"), utf8(storageVersion));
   writeDurableState({ put: (_bucket, key, value) => put(key, value) }, state);
   return [...records.values()].sort((a, b) => compareBytes(a.key, b.key));
 }

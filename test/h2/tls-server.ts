@@ -26,6 +26,7 @@ export async function startTls(): Promise<TlsServer> {
       isLearner: () => false,
       probeRead: async () => {},
       clusterVersion: () => "3.6.0",
+      storageVersion: () => "3.6.0",
     },
     log: silentLogger,
     metrics: { health() {}, check() {} },

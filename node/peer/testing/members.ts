@@ -123,6 +123,7 @@ export class TestMember {
 
 export const quietMember: MemberPort = {
   clusterVersion: () => undefined,
+  storageVersion: () => "3.6.0",
   membersJson: () => "[]",
   promote: async () => ({ ok: false, reason: "notFound" }),
   hashKv: async () => ({ ok: false, reason: "compacted" }),

@@ -54,6 +54,10 @@ export class AskedMember implements MemberPort {
     this.#members = members;
   }
 
+  storageVersion(): string {
+    return "3.6.0";
+  }
+
   clusterVersion(): string {
     return "3.6.0";
   }
