@@ -65,6 +65,7 @@ function setUp(t: TestContext, valueBytes: number, spool?: SnapshotSpool): Setup
   let open = 0;
   const replica = {
     store: { replacements: 0 },
+    applier: { storageVersion: "3.6.0" },
     sizes: { sizeBytes: 0, sizeInUseBytes: 0 },
     openSnapshot() {
       open++;
