@@ -231,6 +231,7 @@ export class WatchHub {
       isIdle: true,
       batch: [],
       batchCost: 0,
+      open: undefined,
       stoppedAt: 0,
     };
     stream.watchers.set(id, watcher);

@@ -92,6 +92,22 @@ export function eventsResponse(
   };
 }
 
+// Watchers of one range usually have the same events waiting, so the list made for one serves the others.
+let lastEvents: readonly EventBytes[] = noEvents;
+let lastEvent: EventBytes | undefined;
+let lastAppended: readonly EventBytes[] = noEvents;
+
+/** The list with one more event. The same arguments one after the other give the same list. Hot. */
+export function appendedEvent(events: readonly EventBytes[], event: EventBytes): readonly EventBytes[] {
+  if (events === lastEvents && event === lastEvent) return lastAppended;
+  const appended = events.slice();
+  appended.push(event);
+  lastEvents = events;
+  lastEvent = event;
+  lastAppended = appended;
+  return appended;
+}
+
 /** A header with two ids and a term of usual size, revision not counted. */
 const headerBytes = 26;
 const fragmentFieldBytes = 2;

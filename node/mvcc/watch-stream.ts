@@ -4,7 +4,14 @@
 
 import type { EventBytes } from "./watch-event.ts";
 import type { WatchRange } from "./watch-index.ts";
-import { eventsResponse, fragmentsOf, queueCost, type WatchResponse } from "./watch-response.ts";
+import {
+  appendedEvent,
+  eventCost,
+  eventsResponse,
+  fragmentsOf,
+  queueCost,
+  type WatchResponse,
+} from "./watch-response.ts";
 
 /** As on the wire; the codec's WatchCreateRequest fits. Nothing of it is kept. */
 export interface WatchCreateRequest {
@@ -42,9 +49,24 @@ export interface Watcher {
   /** Events of the response under construction. */
   batch: EventBytes[];
   batchCost: number;
+  /** Its last response with events, to which more may be added while it is queued. */
+  open: QueuedResponse | undefined;
   /** The revision at which the round of catching up ran out of budget; zero if it did not. */
   stoppedAt: number;
 }
+
+/** A response in the queue. */
+export interface QueuedResponse {
+  response: WatchResponse;
+  cost: number;
+  /** Whose events these are. */
+  readonly watcher: Watcher | undefined;
+  /** Nothing but events was queued behind it while this is the stream's epoch. */
+  readonly epoch: number;
+}
+
+/** A response grows up to this many events, so that growing it stays cheap. */
+const eventsPerResponseMax = 256;
 
 /** What the stream needs of its hub. */
 export interface WatchStreamHost {
@@ -86,7 +108,8 @@ export class WatchStream {
   readonly #budgetBytes: number;
   readonly #fragmentBytesMax: number;
   /** Read from #head on. */
-  #queue: (WatchResponse | undefined)[] = [];
+  #queue: (QueuedResponse | undefined)[] = [];
+  #epoch = 0;
   #head = 0;
   #queuedBytes = 0;
   #nextId = 0n;
@@ -136,9 +159,10 @@ export class WatchStream {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
-    this.#queuedBytes -= queueCost(next);
+    this.#queuedBytes -= next.cost;
+    if (next.watcher?.open === next) next.watcher.open = undefined;
     if (this.laggingCount > 0 && this.isRoomy) this.#host.becameRoomy(this);
-    return next;
+    return next.response;
   }
 
   /** Ends all watches and forgets what is queued. */
@@ -192,23 +216,51 @@ export class WatchStream {
     return this.watchers.has(id) || this.overtakenIds.has(id);
   }
 
-  /** For the hub: queues a response. */
-  push(queued: WatchResponse): void {
-    this.#queue.push(queued);
-    this.#queuedBytes += queueCost(queued);
-    if (this.#isAnnounced) return;
-    this.#isAnnounced = true;
-    this.#host.becameReadable(this);
+  /** For the hub: queues a response without events. */
+  push(response: WatchResponse): void {
+    this.#epoch++;
+    this.#push(response, undefined);
   }
 
-  /** For the hub: queues events of whole revisions, in parts if the watcher asked for that and they are large. */
+  /**
+   * For the hub: queues events of whole revisions, in parts if the watcher asked for that and they are large. While the
+   * consumer is behind, single events join the watcher's last response, unless something else was said since: it would
+   * be overtaken.
+   */
   pushEvents(watcher: Watcher, revision: number, events: readonly EventBytes[]): void {
     watcher.isIdle = false;
-    if (!watcher.isFragmenting || events.length < 2) {
-      this.push(eventsResponse(revision, watcher.id, events));
+    if (watcher.isFragmenting && events.length > 1) {
+      for (const part of fragmentsOf(revision, watcher.id, events, this.#fragmentBytesMax))
+        this.#push(part, undefined);
+      watcher.open = undefined;
       return;
     }
-    for (const part of fragmentsOf(revision, watcher.id, events, this.#fragmentBytesMax)) this.push(part);
+    const event = events[0];
+    if (events.length === 1 && event !== undefined && this.#grow(watcher, revision, event)) return;
+    watcher.open = this.#push(eventsResponse(revision, watcher.id, events), watcher);
+  }
+
+  #grow({ open }: Watcher, revision: number, event: EventBytes): boolean {
+    if (open === undefined || open.epoch !== this.#epoch || open.watcher?.isFragmenting === true)
+      return false;
+    const { watchId, events } = open.response;
+    const cost = eventCost(event);
+    if (events.length >= eventsPerResponseMax || open.cost + cost > this.#fragmentBytesMax / 2) return false;
+    open.response = eventsResponse(revision, watchId, appendedEvent(events, event));
+    open.cost += cost;
+    this.#queuedBytes += cost;
+    return true;
+  }
+
+  #push(response: WatchResponse, watcher: Watcher | undefined): QueuedResponse {
+    const queued = { response, cost: queueCost(response), watcher, epoch: this.#epoch };
+    this.#queue.push(queued);
+    this.#queuedBytes += queued.cost;
+    if (!this.#isAnnounced) {
+      this.#isAnnounced = true;
+      this.#host.becameReadable(this);
+    }
+    return queued;
   }
 
   /** For the hub: whether every watch has been told of everything up to `revision` and began before it. */

@@ -1,7 +1,7 @@
 // The answers of the hot calls by hand: sizes first, then one write into a buffer of exactly that size.
 // Stored key values and encoded events are spliced in as they are. Same bytes as the generic codec.
 
-import { utf8 } from "../lib/bytes.ts";
+import { emptyBytes, utf8 } from "../lib/bytes.ts";
 import type { NodeId } from "../lib/ids.ts";
 import {
   bytesFieldSizeUnlessEmpty,
@@ -63,20 +63,20 @@ export function encodeEvent(event: OutgoingEvent): Uint8Array {
   return target;
 }
 
+/** Responses with the same list of encoded events share the encoding of the list. Hot: every watcher passes here. */
 export function encodeWatchResponse(response: OutgoingWatchResponse): Uint8Array {
-  const reason = utf8(response.cancelReason);
-  let size =
+  const reason = response.cancelReason === "" ? emptyBytes : utf8(response.cancelReason);
+  const events = encodedEvents(response.events);
+  const size =
     headerFieldSize(response.header) +
     idFieldSize(response.watchId) +
     (response.created ? 2 : 0) +
     (response.canceled ? 2 : 0) +
     numberFieldSizeUnlessZero(response.compactRevision) +
     bytesFieldSizeUnlessEmpty(reason) +
-    (response.fragment ? 2 : 0);
-  for (const event of response.events) {
-    size += sizedFieldSize(event instanceof Uint8Array ? event.length : eventSize(event));
-  }
-  const target = new Uint8Array(size);
+    (response.fragment ? 2 : 0) +
+    events.length;
+  const target = newMessage(size);
   let at = writeHeaderField(target, 0, response.header);
   at = writeIdField(target, at, 2, response.watchId);
   at = writeNumberFieldUnlessZero(target, at, 3, response.created ? 1 : 0);
@@ -84,10 +84,29 @@ export function encodeWatchResponse(response: OutgoingWatchResponse): Uint8Array
   at = writeNumberFieldUnlessZero(target, at, 5, response.compactRevision);
   at = writeBytesFieldUnlessEmpty(target, at, 6, reason);
   at = writeNumberFieldUnlessZero(target, at, 7, response.fragment ? 1 : 0);
-  for (const event of response.events) {
+  target.set(events, at);
+  return target;
+}
+
+let lastEvents: OutgoingWatchResponse["events"] = [];
+let lastEncodedEvents = emptyBytes;
+
+/** All fields `events` of a response, one after the other. */
+function encodedEvents(events: OutgoingWatchResponse["events"]): Uint8Array {
+  if (events === lastEvents) return lastEncodedEvents;
+  let size = 0;
+  for (const event of events) {
+    size += sizedFieldSize(event instanceof Uint8Array ? event.length : eventSize(event));
+  }
+  const target = new Uint8Array(size);
+  let at = 0;
+  for (const event of events) {
     if (event instanceof Uint8Array) at = writeBytesField(target, at, 11, event);
     else at = writeEvent(target, writeFieldStart(target, at, 11, eventSize(event)), event);
   }
+  // Only lists that nobody changes are met again as the same object.
+  lastEvents = events;
+  lastEncodedEvents = target;
   return target;
 }
 
