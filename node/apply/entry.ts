@@ -11,7 +11,7 @@ import { compareVersions, formatVersion, parseVersion, versionOf } from "../memb
 import { decodeAttributes } from "../membership/member.ts";
 import { codecs } from "../wire/codecs.ts";
 import { WireError } from "../wire/error.ts";
-import { decodePutEntry } from "../wire/hot-entry.ts";
+import { decodeHotEntry } from "../wire/hot-entry.ts";
 import type { Entry } from "../wire/raft.ts";
 import type { InternalRaftRequest, Request } from "../wire/rpc.ts";
 
@@ -40,10 +40,12 @@ const v2VersionPath = "/0/version";
 /** Reads a normal entry that is not empty. Throws FatalError UNKNOWN_ENTRY, which says what is not known, and where. */
 export function readEntry(entry: Pick<Entry, "index" | "data">): InternalRaftRequest {
   const { index, data } = entry;
-  const known = orUndefined(decodePutEntry, data);
+  const known = orUndefined(decodeHotEntry, data);
   if (known !== undefined) {
     const header = { ID: known.requestId, username: "", authRevision: 0 };
-    return codecs.InternalRaftRequest.create({ header, put: known.put });
+    return codecs.InternalRaftRequest.create(
+      "put" in known ? { header, put: known.put } : { header, txn: known.txn },
+    );
   }
   const read = readRequest(data);
   if (read === undefined) {

@@ -14,7 +14,7 @@ import {
   type KeyRange,
 } from "../lib/backend.ts";
 import { compareBytes } from "../lib/bytes.ts";
-import { type SortedCursor, SortedMap, sortKeyOf } from "../lib/sorted-map.ts";
+import { type SortedCursor, SortedMap, type SortKey, sortKeyOf } from "../lib/sorted-map.ts";
 
 /** Null marks a key that was deleted: it hides the layers below. */
 type LayerValue = Uint8Array | null;
@@ -28,6 +28,9 @@ export class Overlay implements Backend {
   #flushing: Layer | undefined;
   /** The flushing layer was handed to the engine. */
   #isSubmitted = false;
+  /** Keys given here do not change, so their sort key does not. */
+  #lastReadKey: Uint8Array | undefined;
+  #lastReadSortKey: SortKey = "";
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -56,6 +59,8 @@ export class Overlay implements Backend {
     const flushing = this.#flushing?.records(bucket);
     if (active.size > 0 || (flushing !== undefined && flushing.size > 0)) {
       const sortKey = sortKeyOf(key);
+      this.#lastReadKey = key;
+      this.#lastReadSortKey = sortKey;
       let found = active.get(sortKey);
       if (found === undefined) found = flushing?.get(sortKey);
       if (found !== undefined) return found ?? undefined;
@@ -69,11 +74,16 @@ export class Overlay implements Backend {
   }
 
   put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void {
-    this.#active.set(bucket, key, value);
+    this.#active.set(bucket, this.#sortKeyToWrite(key), key, value);
   }
 
   delete(bucket: Bucket, key: Uint8Array): void {
-    this.#active.set(bucket, key, null);
+    this.#active.set(bucket, this.#sortKeyToWrite(key), key, null);
+  }
+
+  /** Hot: what was looked up last is often written next, under the same key object. */
+  #sortKeyToWrite(key: Uint8Array): SortKey {
+    return key === this.#lastReadKey ? this.#lastReadSortKey : sortKeyOf(key);
   }
 
   /** Forgets everything that is not in the engine, whose store was replaced. Not while a flush is under way. */
@@ -128,8 +138,8 @@ class Layer {
     return map;
   }
 
-  set(bucket: Bucket, key: Uint8Array, value: LayerValue): void {
-    const before = this.records(bucket).set(sortKeyOf(key), key, value);
+  set(bucket: Bucket, sortKey: SortKey, key: Uint8Array, value: LayerValue): void {
+    const before = this.records(bucket).set(sortKey, key, value);
     if (before === undefined) {
       this.#operations++;
       this.#bytes += operationOverheadBytes + key.length;

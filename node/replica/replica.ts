@@ -21,7 +21,7 @@ import type { MemoryStorage } from "../raft/memory-storage.ts";
 import { RawNode, type Status } from "../raft/raw-node.ts";
 import type { Ready, SoftState } from "../raft/ready.ts";
 import { codecs } from "../wire/codecs.ts";
-import { encodePutEntry } from "../wire/hot-entry.ts";
+import { encodePutEntry, encodeTxnEntry } from "../wire/hot-entry.ts";
 import type { ConfChange, HardState, Message, Snapshot } from "../wire/raft.ts";
 import type { InternalRaftRequest } from "../wire/rpc.ts";
 import { ApplyLoop } from "./apply-loop.ts";
@@ -768,8 +768,9 @@ function encodeRequest(
   requestId: bigint,
   operation: Partial<Omit<InternalRaftRequest, "header">>,
 ): Uint8Array {
-  const { put } = operation;
+  const { put, txn } = operation;
   if (put !== undefined) return encodePutEntry({ requestId, put });
+  if (txn !== undefined) return encodeTxnEntry({ requestId, txn });
   const header = { ID: requestId, username: "", authRevision: 0 };
   return codecs.InternalRaftRequest.encode(codecs.InternalRaftRequest.create({ ...operation, header }));
 }

@@ -27,6 +27,7 @@ import {
   encodeRangeStreamResponse,
   encodeWatchResponse,
 } from "./hot-responses.ts";
+import { decodeTxnRequest, encodeTxnRequest, encodeTxnResponse } from "./hot-txn.ts";
 import type { Outgoing, Plain } from "./plain.ts";
 
 type MessageOf<S> = S extends { readonly kind: "message" }
@@ -79,6 +80,8 @@ export const codecs: Codecs = {
   RangeRequest: { ...genericCodecs.RangeRequest, decode: decodeRangeRequest },
   RangeResponse: { ...genericCodecs.RangeResponse, encode: encodeRangeResponse },
   RangeStreamResponse: { ...genericCodecs.RangeStreamResponse, encode: encodeRangeStreamResponse },
+  TxnRequest: { ...genericCodecs.TxnRequest, encode: encodeTxnRequest, decode: decodeTxnRequest },
+  TxnResponse: { ...genericCodecs.TxnResponse, encode: encodeTxnResponse },
   WatchResponse: { ...genericCodecs.WatchResponse, encode: encodeWatchResponse },
 };
 

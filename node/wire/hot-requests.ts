@@ -16,7 +16,11 @@ import type { PutRequest, RangeRequest } from "./rpc.ts";
 
 /** Key and rangeEnd are views of `bytes`. Throws WireError. */
 export function decodeRangeRequest(bytes: Uint8Array): RangeRequest {
-  const reader = new Reader(bytes);
+  return readRangeRequest(new Reader(bytes));
+}
+
+/** The message up to the reader's end. */
+export function readRangeRequest(reader: Reader): RangeRequest {
   let key = emptyBytes;
   let rangeEnd = emptyBytes;
   let limit = 0;
@@ -95,7 +99,11 @@ export function decodeRangeRequest(bytes: Uint8Array): RangeRequest {
 
 /** Key and value are views of `bytes`. Throws WireError. */
 export function decodePutRequest(bytes: Uint8Array): PutRequest {
-  const reader = new Reader(bytes);
+  return readPutRequest(new Reader(bytes));
+}
+
+/** The message up to the reader's end. */
+export function readPutRequest(reader: Reader): PutRequest {
   let key = emptyBytes;
   let value = emptyBytes;
   let lease = noLease;
@@ -154,4 +162,38 @@ export function writePutRequest(target: Uint8Array, offset: number, put: PutRequ
   at = writeNumberFieldUnlessZero(target, at, 4, put.prevKv ? 1 : 0);
   at = writeNumberFieldUnlessZero(target, at, 5, put.ignoreValue ? 1 : 0);
   return writeNumberFieldUnlessZero(target, at, 6, put.ignoreLease ? 1 : 0);
+}
+
+export function rangeRequestSize(range: RangeRequest): number {
+  return (
+    bytesFieldSizeUnlessEmpty(range.key) +
+    bytesFieldSizeUnlessEmpty(range.rangeEnd) +
+    numberFieldSizeUnlessZero(range.limit) +
+    numberFieldSizeUnlessZero(range.revision) +
+    numberFieldSizeUnlessZero(range.sortOrder) +
+    numberFieldSizeUnlessZero(range.sortTarget) +
+    (range.serializable ? 2 : 0) +
+    (range.keysOnly ? 2 : 0) +
+    (range.countOnly ? 2 : 0) +
+    numberFieldSizeUnlessZero(range.minModRevision) +
+    numberFieldSizeUnlessZero(range.maxModRevision) +
+    numberFieldSizeUnlessZero(range.minCreateRevision) +
+    numberFieldSizeUnlessZero(range.maxCreateRevision)
+  );
+}
+
+export function writeRangeRequest(target: Uint8Array, offset: number, range: RangeRequest): number {
+  let at = writeBytesFieldUnlessEmpty(target, offset, 1, range.key);
+  at = writeBytesFieldUnlessEmpty(target, at, 2, range.rangeEnd);
+  at = writeNumberFieldUnlessZero(target, at, 3, range.limit);
+  at = writeNumberFieldUnlessZero(target, at, 4, range.revision);
+  at = writeNumberFieldUnlessZero(target, at, 5, range.sortOrder);
+  at = writeNumberFieldUnlessZero(target, at, 6, range.sortTarget);
+  at = writeNumberFieldUnlessZero(target, at, 7, range.serializable ? 1 : 0);
+  at = writeNumberFieldUnlessZero(target, at, 8, range.keysOnly ? 1 : 0);
+  at = writeNumberFieldUnlessZero(target, at, 9, range.countOnly ? 1 : 0);
+  at = writeNumberFieldUnlessZero(target, at, 10, range.minModRevision);
+  at = writeNumberFieldUnlessZero(target, at, 11, range.maxModRevision);
+  at = writeNumberFieldUnlessZero(target, at, 12, range.minCreateRevision);
+  return writeNumberFieldUnlessZero(target, at, 13, range.maxCreateRevision);
 }

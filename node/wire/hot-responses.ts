@@ -18,6 +18,7 @@ import { keyValueSize, writeKeyValue } from "./hot-kv.ts";
 import { bigintSize, writeBigint } from "./int64.ts";
 import type {
   KeyValue,
+  OutgoingDeleteRangeResponse,
   OutgoingEvent,
   OutgoingPutResponse,
   OutgoingRangeResponse,
@@ -31,12 +32,35 @@ type Spliced<T> = T | Uint8Array;
 type Header = Spliced<ResponseHeader> | undefined;
 
 export function encodePutResponse(response: OutgoingPutResponse): Uint8Array {
-  const { header, prevKv } = response;
-  const prevSize = prevKv === undefined ? 0 : sizedFieldSize(kvSize(prevKv));
-  const target = new Uint8Array(headerFieldSize(header) + prevSize);
-  const at = writeHeaderField(target, 0, header);
-  if (prevKv !== undefined) writeKvField(target, at, 2, prevKv);
+  const target = newMessage(putResponseSize(response));
+  writePutResponse(target, 0, response);
   return target;
+}
+
+export function putResponseSize({ header, prevKv }: OutgoingPutResponse): number {
+  return headerFieldSize(header) + (prevKv === undefined ? 0 : sizedFieldSize(kvSize(prevKv)));
+}
+
+export function writePutResponse(target: Uint8Array, offset: number, response: OutgoingPutResponse): number {
+  const at = writeHeaderField(target, offset, response.header);
+  return response.prevKv === undefined ? at : writeKvField(target, at, 2, response.prevKv);
+}
+
+export function deleteRangeResponseSize({ header, deleted, prevKvs }: OutgoingDeleteRangeResponse): number {
+  let size = headerFieldSize(header) + numberFieldSizeUnlessZero(deleted);
+  for (const kv of prevKvs) size += sizedFieldSize(kvSize(kv));
+  return size;
+}
+
+export function writeDeleteRangeResponse(
+  target: Uint8Array,
+  offset: number,
+  response: OutgoingDeleteRangeResponse,
+): number {
+  let at = writeHeaderField(target, offset, response.header);
+  at = writeNumberFieldUnlessZero(target, at, 2, response.deleted);
+  for (const kv of response.prevKvs) at = writeKvField(target, at, 3, kv);
+  return at;
 }
 
 export function encodeRangeResponse(response: OutgoingRangeResponse): Uint8Array {
@@ -110,14 +134,18 @@ function encodedEvents(events: OutgoingWatchResponse["events"]): Uint8Array {
   return target;
 }
 
-function rangeResponseSize(response: OutgoingRangeResponse): number {
+export function rangeResponseSize(response: OutgoingRangeResponse): number {
   let size =
     headerFieldSize(response.header) + (response.more ? 2 : 0) + numberFieldSizeUnlessZero(response.count);
   for (const kv of response.kvs) size += sizedFieldSize(kvSize(kv));
   return size;
 }
 
-function writeRangeResponse(target: Uint8Array, offset: number, response: OutgoingRangeResponse): number {
+export function writeRangeResponse(
+  target: Uint8Array,
+  offset: number,
+  response: OutgoingRangeResponse,
+): number {
   let at = writeHeaderField(target, offset, response.header);
   for (const kv of response.kvs) at = writeKvField(target, at, 2, kv);
   at = writeNumberFieldUnlessZero(target, at, 3, response.more ? 1 : 0);
@@ -148,7 +176,7 @@ function writeKvField(target: Uint8Array, offset: number, field: number, kv: Spl
   return writeKeyValue(target, writeFieldStart(target, offset, field, keyValueSize(kv)), kv);
 }
 
-function headerFieldSize(header: Header): number {
+export function headerFieldSize(header: Header): number {
   return header === undefined ? 0 : sizedFieldSize(headerSize(header));
 }
 
@@ -161,7 +189,7 @@ function headerSize(header: Spliced<ResponseHeader>): number {
   );
 }
 
-function writeHeaderField(target: Uint8Array, offset: number, header: Header): number {
+export function writeHeaderField(target: Uint8Array, offset: number, header: Header): number {
   if (header === undefined) return offset;
   if (header instanceof Uint8Array) return writeBytesField(target, offset, 1, header);
   const at = writeFieldStart(target, offset, 1, headerSize(header));
@@ -179,6 +207,8 @@ let lastIds = new Uint8Array(0);
 /** The first two fields of a header, encoded. */
 function idsOf(header: ResponseHeader): Uint8Array {
   const { clusterId, memberId } = header;
+  // Inside a transaction's answer headers have no ids.
+  if (clusterId === 0n && memberId === 0n) return emptyBytes;
   if (clusterId !== lastClusterId || memberId !== lastMemberId) {
     const ids = new Uint8Array(idFieldSize(clusterId) + idFieldSize(memberId));
     writeIdField(ids, writeIdField(ids, 0, 1, clusterId), 2, memberId);

@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { DescMessage } from "@bufbuild/protobuf";
+import { TxnRequestSchema } from "../../proto/gen/etcdserverpb/rpc_pb.ts";
 import { emptyBytes, utf8 } from "../lib/bytes.ts";
 import { leaseId, nodeId } from "../lib/ids.ts";
 import type { Random } from "../lib/random.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { codecs, genericCodecs } from "./codecs.ts";
 import { WireError } from "./error.ts";
-import { decodePutEntry, encodePutEntry } from "./hot-entry.ts";
+import { decodeHotEntry, encodePutEntry, encodeTxnEntry } from "./hot-entry.ts";
 import { encodeKeyValue, KeyValueScan, withoutValue } from "./hot-kv.ts";
 import { encodeEvent, encodeRangeResponse, encodeWatchResponse } from "./hot-responses.ts";
-import type { Event, KeyValue, PutRequest, ResponseHeader } from "./rpc.ts";
+import { drawMessage, plainOf } from "./random-message.ts";
+import type { Event, KeyValue, OutgoingTxnResponse, PutRequest, ResponseHeader, TxnRequest } from "./rpc.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
@@ -151,7 +154,7 @@ test("a put's answer has the bytes of the generic codec", () => {
 
 function readsAsPut(entry: Uint8Array): boolean {
   try {
-    return decodePutEntry(entry) !== undefined;
+    return decodeHotEntry(entry) !== undefined;
   } catch (error) {
     assert.ok(error instanceof WireError);
     return false;
@@ -173,13 +176,51 @@ test("an entry that holds more than a put and a request id is left to the generi
   ];
   for (const fields of others) {
     const entry = InternalRaftRequest.encode(InternalRaftRequest.create(fields));
-    assert.equal(decodePutEntry(entry), undefined, hex(entry));
+    assert.equal(decodeHotEntry(entry), undefined, hex(entry));
   }
   const plain = encodePutEntry({ requestId: 7n, put });
-  assert.equal(decodePutEntry(Uint8Array.of(...plain, 0xc0, 0x3e, 1)), undefined, "an unknown field behind");
+  assert.equal(decodeHotEntry(Uint8Array.of(...plain, 0xc0, 0x3e, 1)), undefined, "an unknown field behind");
   for (let cut = 0; cut < plain.length; cut++) {
     assert.ok(!readsAsPut(plain.subarray(0, cut)), `the first ${cut} bytes`);
   }
+});
+
+test("a transaction's log entry has the bytes of the generic codec", () => {
+  rounds(8, (random) => {
+    const drawn = drawMessage(TxnRequestSchema as unknown as DescMessage, random, { onlySafe: true });
+    const txn = plainOf(TxnRequestSchema as unknown as DescMessage, drawn) as unknown as TxnRequest;
+    const header = { ID: drawId(random), username: "", authRevision: 0 };
+    const expected = genericCodecs.InternalRaftRequest.encode(
+      genericCodecs.InternalRaftRequest.create({ header, txn }),
+    );
+    const entry = encodeTxnEntry({ requestId: header.ID, txn });
+    assert.equal(hex(entry), hex(expected));
+    assert.deepEqual(decodeHotEntry(entry), { requestId: header.ID, txn });
+  });
+});
+
+test("a transaction's answer spliced from stored bytes equals one encoded from values", () => {
+  rounds(9, (random) => {
+    const kvs = drawList(random, drawKeyValue);
+    const answer = (stored: boolean): OutgoingTxnResponse => {
+      const all = stored ? kvs.map(encodeKeyValue) : kvs;
+      const inner = { clusterId: 0n, memberId: nodeId(0n), revision: 7, raftTerm: 0 };
+      return {
+        header: undefined,
+        succeeded: true,
+        responses: [
+          { response: { case: "responseRange", value: { header: inner, kvs: all, more: false, count: 3 } } },
+          { response: { case: "responsePut", value: { header: inner, prevKv: all[0] } } },
+          { response: { case: "responseDeleteRange", value: { header: inner, deleted: 2, prevKvs: all } } },
+          { response: { case: "responseTxn", value: { header: inner, succeeded: false, responses: [] } } },
+          { response: undefined },
+        ],
+      };
+    };
+    const expected = hex(genericCodecs.TxnResponse.encode(answer(false)));
+    assert.equal(hex(codecs.TxnResponse.encode(answer(false))), expected);
+    assert.equal(hex(codecs.TxnResponse.encode(answer(true))), expected);
+  });
 });
 
 test("a put's log entry has the bytes of the generic codec", () => {
@@ -198,7 +239,7 @@ test("a put's log entry has the bytes of the generic codec", () => {
     );
     const entry = encodePutEntry({ requestId: header.ID, put });
     assert.equal(hex(entry), hex(expected));
-    assert.deepEqual(decodePutEntry(entry), { requestId: header.ID, put });
+    assert.deepEqual(decodeHotEntry(entry), { requestId: header.ID, put });
     assert.equal(hex(codecs.PutRequest.encode(put)), hex(genericCodecs.PutRequest.encode(put)));
   });
 });
