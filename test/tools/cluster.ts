@@ -1,4 +1,5 @@
-// Starts and stops a cluster of real members, ours or etcd's or of both kinds, on loopback.
+// Starts and stops a cluster of real members, ours or etcd's or of both kinds, on loopback. A member keeps its place
+// (name, ports, data directory) over kills and restarts, also when a member of the other kind takes it.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -16,7 +17,8 @@ type Ports = Member["ports"];
 
 export interface ClusterMember {
   readonly name: string;
-  readonly kind: MemberKind;
+  /** The kind of process that is started next. */
+  kind: MemberKind;
   readonly ports: Ports;
   readonly dataDir: string;
   readonly peerUrl: string;
@@ -24,13 +26,22 @@ export interface ClusterMember {
   process: Member | undefined;
 }
 
+/** Real members check themselves at every step; ours do not know the variable. */
+const env = { etcd: { ETCD_VERIFY: "all" }, etcdlike: {} };
+/** An election among members on a busy machine takes a while. */
+const readyTimeoutMs = 90_000;
+
 export class Cluster {
   /** In the order in which they were given, then those that joined. */
   readonly members: ClusterMember[] = [];
   readonly #options: ClusterOptions;
   readonly #scratch: string;
+  /** Every process there was: their folders go away with the cluster. */
+  readonly #processes: Member[] = [];
   /** What every member gets as its initial cluster. */
   #initialCluster = "";
+  /** No name is used twice. */
+  #named = 0;
 
   private constructor(options: ClusterOptions, scratch: string) {
     this.#options = options;
@@ -60,8 +71,8 @@ export class Cluster {
 
   /** A name and ports for a further member, which runs once it was added and `run` is called. */
   async reserve(kind: MemberKind): Promise<ClusterMember> {
-    const name = `m${this.members.length}`;
-    const ports = await freePorts();
+    const name = `m${this.#named++}`;
+    const ports = await this.#freePorts();
     const member: ClusterMember = {
       name,
       kind,
@@ -85,7 +96,8 @@ export class Cluster {
       kind: member.kind,
       ports: member.ports,
       dataDir: member.dataDir,
-      readyTimeoutMs: 60_000,
+      readyTimeoutMs,
+      env: env[member.kind],
       flags: [
         ...["--name", member.name, "--initial-cluster", initialCluster],
         ...["--initial-cluster-state", state],
@@ -94,6 +106,7 @@ export class Cluster {
       ],
     });
     member.process = process;
+    this.#processes.push(process);
     return process;
   }
 
@@ -111,10 +124,24 @@ export class Cluster {
     await process?.stop();
   }
 
+  /** A member that was removed takes no part in what others are started with. */
+  forget(member: ClusterMember): void {
+    this.members.splice(this.members.indexOf(member), 1);
+  }
+
   async stop(): Promise<void> {
     // A member that goes alone could wait for a quorum; those that are of no use any more are killed.
-    await Promise.all(this.members.map((member) => this.kill(member)));
+    await Promise.all(this.#processes.map((process) => process.kill()));
+    await Promise.all(this.#processes.map((process) => process.stop()));
     await rm(this.#scratch, { recursive: true, force: true });
+  }
+
+  async #freePorts(): Promise<Ports> {
+    const taken = new Set(this.members.flatMap(({ ports }) => [ports.client, ports.peer]));
+    while (true) {
+      const ports = await freePorts();
+      if (!taken.has(ports.client) && !taken.has(ports.peer)) return ports;
+    }
   }
 
   #initialClusterText(): string {
