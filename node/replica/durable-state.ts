@@ -30,7 +30,12 @@ export function readDurableState(backend: Pick<Backend, "get">): DurableState | 
 export function writeDurableState(backend: Pick<Backend, "put">, state: DurableState): void {
   backend.put("meta", appliedIndexKey, eightBytes(state.index));
   backend.put("meta", termKey, eightBytes(state.term));
-  backend.put("meta", confStateKey, utf8(encodeConfState(state.confState)));
+  writeConfState(backend, state.confState);
+}
+
+/** What hashes count as well: it has to be there as soon as it is in force, and not with the next flush only. */
+export function writeConfState(backend: Pick<Backend, "put">, confState: ConfState): void {
+  backend.put("meta", confStateKey, utf8(encodeConfState(confState)));
 }
 
 function eightBytes(value: number): Uint8Array {

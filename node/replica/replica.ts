@@ -28,7 +28,7 @@ import { ApplyLoop } from "./apply-loop.ts";
 import { AutoCompactor } from "./auto-compactor.ts";
 import { Background } from "./background.ts";
 import { ConfChanges } from "./conf-changes.ts";
-import { type DurableState, readDurableState } from "./durable-state.ts";
+import { type DurableState, readDurableState, writeConfState } from "./durable-state.ts";
 import { Flusher } from "./flusher.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { createMachines } from "./machines.ts";
@@ -145,7 +145,11 @@ export class Replica {
         onApplied: (requestId, outcome) => {
           if (requestId !== undefined) this.#proposals.complete(requestId, outcome);
         },
-        applyConfChange: (change) => confChanges.apply(change),
+        applyConfChange: (change) => {
+          const applied = confChanges.apply(change);
+          writeConfState(overlay, applied.confState);
+          return applied;
+        },
         onConfChanged: (requestId, outcome) =>
           this.#changesApplied.push(() => this.#proposals.complete(requestId, outcome)),
         onTermBegins: () => this.#onTermBegins(),
