@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { type Bucket, buckets } from "../../lib/backend.ts";
 import { textOf, utf8 } from "../../lib/bytes.ts";
 import { flushed, put, recordsOf, testEngineContract } from "../engine-contract.ts";
+import { Environment, lastKeyOf } from "./environment.ts";
 import { emptyStorePages } from "./size.ts";
 import { closed, newMemberPath, openEngine, walkAndRemove } from "./test-store.ts";
 
@@ -34,6 +35,18 @@ test("files of a store are for their owner only", async () => {
     assert.equal(statSync(`${memberPath}/${name}`).mode & 0o777, 0o600, name);
   }
   assert.equal(statSync(`${memberPath}/store-1`).mode & 0o777, 0o700);
+  await walkAndRemove(memberPath);
+});
+
+test("the greatest key of a bucket is found in a store that was closed", async () => {
+  const memberPath = newMemberPath();
+  const engine = openEngine(memberPath);
+  await flushed(engine, [put("key", "a", "1"), put("key", "b", "2"), put("meta", "c", "3")]);
+  await closed(engine);
+  const environment = new Environment(`${memberPath}/store-1`, { readOnly: true });
+  assert.deepEqual(lastKeyOf(environment, "key"), utf8("b"));
+  assert.equal(lastKeyOf(environment, "lease"), undefined);
+  await new Promise<void>((done) => environment.close(done));
   await walkAndRemove(memberPath);
 });
 

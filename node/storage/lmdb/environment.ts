@@ -12,6 +12,7 @@
 import { open } from "lmdb";
 import { assert } from "../../lib/assert.ts";
 import { type Bucket, buckets } from "../../lib/backend.ts";
+import { emptyBytes } from "../../lib/bytes.ts";
 
 export const pageBytes = 8192;
 /** LMDB's limit at this page size. */
@@ -181,7 +182,9 @@ export class Environment {
 /** The greatest key of a bucket. */
 export function lastKeyOf(environment: Environment, bucket: Bucket): Uint8Array | undefined {
   const transaction = environment.beginRead();
-  const records = environment.database(bucket).getRange({ transaction, reverse: true })[Symbol.iterator]();
+  // Without a bound the package takes the range for an empty one.
+  const range = { transaction, reverse: true, end: emptyBytes, inclusiveEnd: true };
+  const records = environment.database(bucket).getRange(range)[Symbol.iterator]();
   const first = records.next();
   const key = first.done === true ? undefined : first.value.key;
   records.return();
