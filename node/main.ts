@@ -1,7 +1,9 @@
 // The composition root: the real process around a member. Signals, exit codes and nothing else.
 
 import { defaultLog } from "./cli/command-line.ts";
+import type { CommandResult } from "./cli/snapshot-command.ts";
 import type { Environment } from "./cli/sources.ts";
+import type { Logger } from "./lib/log.ts";
 import { startMember } from "./member.ts";
 import { exitWith } from "./observe/fatal-exit.ts";
 import { createLogger } from "./observe/logger.ts";
@@ -13,14 +15,36 @@ const signalNames: Partial<Record<NodeJS.Signals, string>> = { SIGTERM: "termina
 
 /** `argv` is without the program's own name. A first word that is no flag names a command on files. */
 export async function main(argv: readonly string[], environment: Environment): Promise<void> {
-  if (argv[0] === "snapshot") await snapshot(argv.slice(1));
-  else await runMember(argv, environment);
+  const [word, ...rest] = argv;
+  const command = await offlineCommand(word);
+  if (command === undefined) await runMember(argv, environment);
+  else printAndExit(await command(rest));
 }
 
-/** Loaded when it is asked for: a member needs nothing of it. */
-async function snapshot(argv: readonly string[]): Promise<never> {
-  const { runSnapshotCommand } = await import("./cli/snapshot-command.ts");
-  const { exitCode, stdout, stderr } = await runSnapshotCommand(argv, createLogger(defaultLog));
+type OfflineCommand = (argv: readonly string[]) => Promise<CommandResult>;
+
+/** Loaded when it is asked for: a member needs nothing of it. Undefined for a word that names none. */
+async function offlineCommand(word: string | undefined): Promise<OfflineCommand | undefined> {
+  const log = (): Logger => createLogger(defaultLog);
+  switch (word) {
+    case "snapshot": {
+      const { runSnapshotCommand } = await import("./cli/snapshot-command.ts");
+      return (argv) => runSnapshotCommand(argv, log());
+    }
+    case "inspect": {
+      const { runInspect } = await import("./cli/data-dir-command.ts");
+      return runInspect;
+    }
+    case "export-datadir": {
+      const { runExport } = await import("./cli/data-dir-command.ts");
+      return (argv) => runExport(argv, log());
+    }
+    default:
+      return undefined;
+  }
+}
+
+function printAndExit({ exitCode, stdout, stderr }: CommandResult): never {
   writeAll(1, stdout);
   writeAll(2, stderr);
   process.exit(exitCode);

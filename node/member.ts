@@ -5,17 +5,16 @@
 import { randomBytes } from "node:crypto";
 import { leaveLeadership } from "./api/leadership.ts";
 import { MemberApi } from "./api/member-api.ts";
-import { beginMember, firstEntries } from "./bootstrap.ts";
+import { firstEntries } from "./bootstrap.ts";
 import type { MemberConfig } from "./cli/config.ts";
 import { featureGates } from "./cli/feature-gates.ts";
+import { openData } from "./data.ts";
 import type { Engine } from "./lib/backend.ts";
 import type { FatalError } from "./lib/fatal.ts";
 import { hexId, noNode } from "./lib/ids.ts";
 import type { Logger } from "./lib/log.ts";
 import { SeededRandom } from "./lib/random.ts";
 import { compatibleVersion } from "./lib/version.ts";
-import type { Member } from "./membership/member.ts";
-import { planTakeover, takeOver } from "./migrate/import-store.ts";
 import { realClock } from "./observe/real-clock.ts";
 import { createMetrics, type MemberMetrics } from "./observe/registry.ts";
 import { peerAnswers } from "./peer-answers.ts";
@@ -25,11 +24,8 @@ import type { LogContents, LogStore } from "./replica/log-store.ts";
 import type { Network } from "./replica/options.ts";
 import { Replica } from "./replica/replica.ts";
 import { FolderSpool } from "./storage/bbolt/spool.ts";
-import { type DataDir, openDataDir } from "./storage/data-dir.ts";
-import { nodeDisk } from "./storage/disk.ts";
+import { openDataDir } from "./storage/data-dir.ts";
 import { LmdbEngine } from "./storage/lmdb/engine.ts";
-import { finishInstall } from "./storage/lmdb/store-folder.ts";
-import { createLog, logExists, type OpenedLog, openLog } from "./storage/wal/open-log.ts";
 import { WorkerLogStore } from "./storage/wal/worker-log-store.ts";
 import { createServices, openSurface } from "./surface.ts";
 import { VersionMonitor } from "./version-monitor.ts";
@@ -55,10 +51,7 @@ const flushBytesMax = 32 * 1024 * 1024;
 export async function startMember(options: MemberOptions): Promise<RunningMember> {
   const { config, log } = options;
   const dataDir = openDataDir(config.dataDir, log);
-  const place = { memberPath: dataDir.member, walDirectory: config.walDir ?? dataDir.wal };
-  const takeover = await planTakeover(place, log);
-  const { opened, existing } = await openOrCreateLog(config, dataDir, log);
-  if (takeover !== undefined) await takeOver(place, takeover, opened.contents, log);
+  const { opened, existing } = await openData(config, dataDir, log);
   const metrics = createMetrics({
     isExtensive: config.metrics === "extensive",
     features: Object.entries(config.featureGates).map(([name, isOn]) => ({
@@ -143,25 +136,6 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
       log.info("closed etcd server", { name: config.name, "data-dir": config.dataDir });
     },
   };
-}
-
-/** `existing`: the members of the cluster that a member without data joins. */
-async function openOrCreateLog(
-  config: MemberConfig,
-  dataDir: DataDir,
-  log: Logger,
-): Promise<{ readonly opened: OpenedLog; readonly existing: readonly Member[] }> {
-  const { walDir, walSegmentBytes: segmentBytes } = config;
-  const location = { disk: nodeDisk, memberDir: dataDir.member, walDir, segmentBytes };
-  if (!logExists(location)) {
-    const { nodeId, clusterId, existing } = await beginMember(config, log);
-    return { opened: createLog(location, { nodeId, clusterId }), existing };
-  }
-  const opened = openLog(location);
-  finishInstall(dataDir.member, opened.contents.snapshot.index);
-  if (opened.repaired !== undefined)
-    log.warn("repaired the torn tail of the write-ahead log", opened.repaired);
-  return { opened, existing: [] };
 }
 
 function createReplica(

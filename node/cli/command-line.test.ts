@@ -130,7 +130,6 @@ test("a flag that is not built is refused by name, unless it is set to its defau
     "cert-file=x",
     "auto-tls",
     "peer-auto-tls",
-    "force-new-cluster",
     "auth-token=jwt,sign-method=HS256",
     "discovery-srv=x",
     "experimental-memory-mlock",

@@ -44,6 +44,7 @@ export interface MemberConfig {
   readonly initialClusterState: "new" | "existing";
   readonly learnersMax: number;
   readonly strictReconfigCheck: boolean;
+  readonly forceNewCluster: boolean;
   readonly raftReadTimeoutMs: number;
   readonly raftWriteTimeoutMs: number;
 
@@ -174,6 +175,7 @@ export function buildConfig(settings: Settings, notices: Notice[]): MemberConfig
     initialClusterState: get("initial-cluster-state"),
     learnersMax: get("max-learners"),
     strictReconfigCheck: get("strict-reconfig-check"),
+    forceNewCluster: get("force-new-cluster"),
     raftReadTimeoutMs: get("raft-read-timeout"),
     raftWriteTimeoutMs: get("raft-write-timeout"),
     heartbeatIntervalMs,

@@ -109,7 +109,7 @@ const memberFlags: readonly FlagSpec[] = [
   flag("warning-unary-request-duration", "duration", "300ms", "A unary call longer than this is logged."),
   flag("feature-gates", "gates", "", "Gates as NAME=true|false, comma separated."),
   refused("unsafe-no-fsync", "boolean", "false", "a log without fsync is not offered"),
-  refused("force-new-cluster", "boolean", "false", "making a new cluster of old data is not built yet"),
+  flag("force-new-cluster", "boolean", "false", "Make a cluster of this member alone out of its data."),
   refused("memory-mlock", "boolean", "false", "locking memory is not built yet"),
   refused("bootstrap-defrag-threshold-megabytes", "uint", "0", "defragmentation is not built yet"),
   inert("corrupt-check-time", "duration", "0s", "it compares members, and there is only one"),

@@ -11,7 +11,7 @@ import { FatalError } from "../lib/fatal.ts";
 import { hexId } from "../lib/ids.ts";
 import type { Logger } from "../lib/log.ts";
 import { Members } from "../membership/members.ts";
-import { readDurableState, writeDurableState } from "../replica/durable-state.ts";
+import { writeDurableState } from "../replica/durable-state.ts";
 import type { LogContents } from "../replica/log-store.ts";
 import { BoltError } from "../storage/bbolt/format.ts";
 import { BoltReader } from "../storage/bbolt/reader.ts";
@@ -19,12 +19,11 @@ import { StoredSnapshot } from "../storage/bbolt/snapshot-file.ts";
 import { nodeDisk } from "../storage/disk.ts";
 import { refuseWhileEtcdRuns } from "../storage/etcd-lock.ts";
 import { buildGeneration } from "../storage/lmdb/build-generation.ts";
-import { LmdbEngine } from "../storage/lmdb/engine.ts";
-import { StoreFolder } from "../storage/lmdb/store-folder.ts";
 import { hex16 } from "../storage/wal/segments.ts";
 import type { ConfState } from "../wire/raft.ts";
 import { checkTakeover, type EtcdStore, etcdStorePath, readEtcdStore } from "./etcd-store.ts";
 import { fillStore } from "./fill-store.ts";
+import { storedState } from "./stored-state.ts";
 
 export interface Takeover {
   /** What our own store has applied; 0 without one. */
@@ -52,8 +51,7 @@ export async function planTakeover(
   const path = etcdStorePath(memberPath);
   if (nodeDisk.stat(path) === undefined) return undefined;
   refuseWhileEtcdRuns(nodeDisk, walDirectory);
-  const hasOwn = new StoreFolder(memberPath).livePath !== undefined;
-  const ownIndex = hasOwn ? await appliedIndexOf(memberPath) : 0;
+  const ownIndex = (await storedState(memberPath))?.index ?? 0;
   let store: EtcdStore;
   try {
     store = readEtcdStore(nodeDisk, path);
@@ -71,18 +69,22 @@ export async function planTakeover(
   return { ownIndex, store };
 }
 
-/** Does what was planned. `contents` is what the log holds. Rejects with a FatalError, and has changed nothing then. */
+/**
+ * Does what was planned, unless a snapshot that our own member received got its store meanwhile. `contents` is what the
+ * log holds. Rejects with a FatalError, and has changed nothing then.
+ */
 export async function takeOver(
   { memberPath }: Place,
   plan: Takeover,
   contents: LogContents,
   log: Logger,
 ): Promise<void> {
-  const store = receivedStore(memberPath, plan, contents) ?? plan.store;
-  if (store === undefined) return;
+  const ownIndex = (await storedState(memberPath))?.index ?? 0;
+  const store = receivedStore(memberPath, { ...plan, ownIndex }, contents) ?? plan.store;
+  if (store === undefined || store.index <= ownIndex) return;
   const term = termInLog(contents, store.index);
   checkPosition(store, term, contents);
-  const fields = { path: store.path, "consistent-index": store.index, "applied-index": plan.ownIndex };
+  const fields = { path: store.path, "consistent-index": store.index, "applied-index": ownIndex };
   log.info("taking over the store of a real etcd", fields);
   const file = new StoredSnapshot(nodeDisk, store.path);
   try {
@@ -176,20 +178,6 @@ function alignMembers(members: Members, { voters, learners }: ConfState, log: Lo
       members.remove(id);
     }
   }
-}
-
-async function appliedIndexOf(memberPath: string): Promise<number> {
-  let failure: FatalError | undefined;
-  const engine = new LmdbEngine({
-    memberPath,
-    onFatal: (error) => {
-      failure = error;
-    },
-  });
-  const state = readDurableState(engine);
-  await new Promise<void>((done) => engine.close(done));
-  if (failure !== undefined) throw failure;
-  return state?.index ?? 0;
 }
 
 function damaged(path: string, error: unknown): FatalError {

@@ -63,6 +63,19 @@ test("what is written is read back: empty, small, deep and overflowing buckets",
   assert.deepEqual(hexOf(read(bytes)), hexOf(content));
 });
 
+test("the last key of a bucket is found, whatever its shape", () => {
+  const bytes = write([
+    ["a", []],
+    ["deep", numbered(40_000, () => 20)],
+    ["small", [[utf8("k"), utf8("")]]],
+  ]);
+  const reader = new BoltReader(sourceOf(bytes));
+  assert.equal(reader.lastKey("a"), undefined);
+  assert.deepEqual(reader.lastKey("deep"), utf8("key00039999"));
+  assert.deepEqual(reader.lastKey("small"), utf8("k"));
+  assert.equal(reader.lastKey("none"), undefined);
+});
+
 test("a record fills a page to its last byte, and one byte more goes over", () => {
   for (const valueBytes of [4096 - 16 - 16 - 1, 4096 - 16 - 16]) {
     const content: Content = [["b", [[utf8("k"), new Uint8Array(valueBytes).fill(7)]]]];

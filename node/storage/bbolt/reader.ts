@@ -86,6 +86,21 @@ export class BoltReader {
     }
   }
 
+  /** The greatest key of a bucket, read without the others; undefined in an empty one. Throws BoltError. */
+  lastKey(name: string): Uint8Array | undefined {
+    const bucket = this.#buckets.find((one) => one.name === name);
+    if (bucket === undefined) return undefined;
+    const seen = new PageSet(this.#meta.pages);
+    if (bucket.root === 0) return [...this.#elementsOf(bucket, seen)].at(-1)?.key;
+    let page = this.#readPage(bucket.root, seen);
+    // No page is met twice, so this ends.
+    while (!page.isLeaf) {
+      if (page.count === 0) throw new BoltError(`page ${page.number} is a branch without children`);
+      page = this.#readPage(childOf(page, page.count - 1), seen);
+    }
+    return [...leafElements(page, undefined)].at(-1)?.key;
+  }
+
   *#readBuckets(seen: PageSet): Generator<Bucket, void, undefined> {
     for (const { flags, key, value } of this.#walk(
       { number: this.#meta.rootPage, depth: 0 },

@@ -21,16 +21,19 @@ export interface WalMetadata {
   readonly clusterId: bigint;
 }
 
-export interface WalReading {
-  readonly metadata: WalMetadata;
-  readonly segments: readonly Segment[];
+interface WalFacts {
   readonly hardState: HardState;
   /** In the order written; the ones above the committed index do not count. */
   readonly snapshots: readonly WalSnapshot[];
-  /** The entries from `index` on, which is at least `firstIndex`, to the last. Their data are copies. */
-  entriesFrom(index: number): Entry[];
   readonly firstIndex: number;
   readonly lastIndex: number;
+}
+
+export interface WalReading extends WalFacts {
+  readonly metadata: WalMetadata;
+  readonly segments: readonly Segment[];
+  /** The entries from `index` on, which is at least `firstIndex`, to the last. Their data are copies. */
+  entriesFrom(index: number): Entry[];
   /** The end of the last valid record of the last segment. */
   readonly end: WalEnd;
 }
@@ -56,9 +59,47 @@ export function walExists(disk: Disk, directory: string): boolean {
 /** Throws FatalError: WAL_DAMAGED, or IO_ERROR when a file cannot be read. */
 export function readWal(disk: Disk, directory: string): WalReading {
   const segments = listSegments(disk, directory);
+  const fold = new LogFold(segments[0]?.firstIndex ?? 0);
+  const end = readSegments(disk, directory, segments, fold);
+  return {
+    metadata: metadataOf(fold.metadata),
+    segments,
+    ...factsOf(fold),
+    entriesFrom: (index) => fold.entriesFrom(index),
+    end,
+  };
+}
+
+/** What a log says up to its end, or up to where it is damaged. */
+export interface WalSurvey extends WalFacts {
+  /** Undefined when not even that can be read. */
+  readonly metadata: WalMetadata | undefined;
+  readonly damage: FatalError | undefined;
+}
+
+/** Reads what can be read, changes nothing, and trusts nothing behind the first damage. */
+export function surveyWal(disk: Disk, directory: string): WalSurvey {
+  const segments = listSegments(disk, directory);
+  const fold = new LogFold(segments[0]?.firstIndex ?? 0);
+  let damage: FatalError | undefined;
+  try {
+    readSegments(disk, directory, segments, fold);
+  } catch (error) {
+    if (!(error instanceof FatalError)) throw error;
+    damage = error;
+  }
+  const metadata = fold.metadata.length === 0 ? undefined : metadataOf(fold.metadata);
+  return { metadata, ...factsOf(fold), damage };
+}
+
+function factsOf({ hardState, snapshots, baseIndex, lastIndex }: LogFold): WalFacts {
+  return { hardState, snapshots, firstIndex: baseIndex + 1, lastIndex };
+}
+
+/** Returns where the last segment ends. Throws FatalError; `fold` holds what was read before. */
+function readSegments(disk: Disk, directory: string, segments: readonly Segment[], fold: LogFold): WalEnd {
   const [first] = segments;
   if (first === undefined) throw new FatalError("WAL_DAMAGED", `no log in ${directory}`, { file: directory });
-  const fold = new LogFold(first.firstIndex);
   let crc: number | undefined;
   let end: WalEnd | undefined;
   for (const [i, segment] of segments.entries()) {
@@ -87,16 +128,7 @@ export function readWal(disk: Disk, directory: string): WalReading {
     crc = stop.crc;
     end = { file, offset: stop.offset, syncedOffset: stop.markOffset ?? 0, crc, contentEnd, torn };
   }
-  return {
-    metadata: metadataOf(fold.metadata),
-    segments,
-    hardState: fold.hardState,
-    snapshots: fold.snapshots,
-    entriesFrom: (index) => fold.entriesFrom(index),
-    firstIndex: fold.baseIndex + 1,
-    lastIndex: fold.lastIndex,
-    end: must(end, "a log has a segment"),
-  };
+  return must(end, "a log has a segment");
 }
 
 /** A segment is renamed into place when its crc and metadata records are durable. */
