@@ -19,12 +19,12 @@ test("the command runs through a symlink, from any folder, with etcd's exit code
     const unknown = run("--bogus");
     assert.deepEqual([unknown.status, unknown.stdout], [2, ""]);
     assert.match(unknown.stderr, /^flag provided but not defined: -bogus\nUsage:\n/);
-    const refused = run("--auto-tls");
+    const refused = run("--enable-pprof");
     assert.equal(refused.status, 1);
     const last: unknown = JSON.parse(refused.stderr.trimEnd().split("\n").at(-1) ?? "");
     const { level, msg, error } = last as Record<string, string>;
     assert.deepEqual([level, msg], ["warn", "failed to verify flags"]);
-    assert.match(error ?? "", /^--auto-tls is not implemented yet/);
+    assert.match(error ?? "", /^--enable-pprof is not implemented yet/);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -14,7 +14,7 @@ import { compareVersions, parseVersion, versionOf } from "./membership/cluster-v
 import { bootstrapClusterId, bootstrapMemberId } from "./membership/identity.ts";
 import { decodeMembers, encodeMember, type Member } from "./membership/member.ts";
 import { realClock } from "./observe/real-clock.ts";
-import { Dialer } from "./peer/dialer.ts";
+import { type Connect, Dialer } from "./peer/dialer.ts";
 import { PeerCalls } from "./peer/peer-calls.ts";
 import { silentPeerMetrics } from "./peer/port.ts";
 import { defaultLimits } from "./peer/settings.ts";
@@ -33,11 +33,11 @@ export interface Beginning {
 const askTimeoutMs = 5000;
 
 /** Rejects with the text that etcd would log, or a FatalError DATA_LOST. */
-export async function beginMember(config: MemberConfig, log: Logger): Promise<Beginning> {
+export async function beginMember(config: MemberConfig, connect: Connect, log: Logger): Promise<Beginning> {
   const problem = config.initialClusterState === "new" ? ownMemberProblem(config) : ownNameProblem(config);
   if (problem !== undefined) throw new Error(problem);
   checkDuplicateUrls(config.initialCluster);
-  const dialer = new Dialer();
+  const dialer = new Dialer({ connect });
   try {
     const calls = callsOf(dialer, log);
     return config.initialClusterState === "new"

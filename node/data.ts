@@ -8,6 +8,7 @@ import type { Member } from "./membership/member.ts";
 import { forceNewCluster } from "./migrate/force-new-cluster.ts";
 import { planTakeover, takeOver } from "./migrate/import-store.ts";
 import { storedState } from "./migrate/stored-state.ts";
+import type { Connect } from "./peer/dialer.ts";
 import type { DataDir } from "./storage/data-dir.ts";
 import { nodeDisk } from "./storage/disk.ts";
 import { finishInstall } from "./storage/lmdb/store-folder.ts";
@@ -20,11 +21,15 @@ export interface MemberData {
 }
 
 /** Leaves the live store closed. Rejects with a FatalError, or an Error for what cannot begin. */
-export async function openData(config: MemberConfig, dataDir: DataDir, log: Logger): Promise<MemberData> {
+export async function openData(
+  config: MemberConfig,
+  dataDir: DataDir,
+  { connect, log }: { readonly connect: Connect; readonly log: Logger },
+): Promise<MemberData> {
   const { walDir, walSegmentBytes: segmentBytes } = config;
   const location = { disk: nodeDisk, memberDir: dataDir.member, walDir, segmentBytes };
   if (!logExists(location)) {
-    const { nodeId, clusterId, existing } = await beginMember(config, log);
+    const { nodeId, clusterId, existing } = await beginMember(config, connect, log);
     return { opened: createLog(location, { nodeId, clusterId }), existing };
   }
   const place = { memberPath: dataDir.member, walDirectory: walDirectory(location) };

@@ -6,15 +6,23 @@ import type { EndpointUrl } from "./cli/values.ts";
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 export function addressOf(url: EndpointUrl): ListenAddress {
-  return url.scheme === "unix" ? { path: url.host } : { host: bindHost(url.host), port: url.port };
+  return isUnix(url) ? { path: url.host } : { host: bindHost(url.host), port: url.port };
 }
 
 /** The error for an address that could not be bound. */
 export function listenError(url: EndpointUrl, error: unknown): Error {
   const { code } = error as NodeJS.ErrnoException;
   const reason = code === "EADDRINUSE" ? "bind: address already in use" : String(error);
-  const where = url.scheme === "unix" ? `unix ${url.host}` : `tcp ${url.host}:${url.port}`;
+  const where = isUnix(url) ? `unix ${url.host}` : `tcp ${url.host}:${url.port}`;
   return new Error(`listen ${where}: ${reason}`, { cause: error });
+}
+
+export function hasTls({ scheme }: EndpointUrl): boolean {
+  return scheme === "https" || scheme === "unixs";
+}
+
+function isUnix({ scheme }: EndpointUrl): boolean {
+  return scheme === "unix" || scheme === "unixs";
 }
 
 /** Go binds "localhost" to its IPv4 address, whatever the resolver puts first. */

@@ -26,6 +26,7 @@ function namingServers(): ListenerServers {
     grpc: naming("grpc") as unknown as GrpcServer,
     http: naming("http") as unknown as MemberHttpServer,
     metrics: naming("metrics") as unknown as MemberHttpServer,
+    tls: undefined,
   };
 }
 

@@ -6,13 +6,17 @@ import { ClientPort, type ClientPortOptions } from "./grpc/client-port.ts";
 import type { GrpcServer } from "./grpc/server.ts";
 import type { MemberHttpServer } from "./http/server.ts";
 import type { Logger } from "./lib/log.ts";
-import { addressOf, listenError } from "./listen-address.ts";
+import { addressOf, hasTls, listenError } from "./listen-address.ts";
+import type { Credentials } from "./tls/credentials.ts";
+import { createTlsServer } from "./tls/server.ts";
 
 export interface ListenerServers {
   readonly grpc: GrpcServer;
   readonly http: MemberHttpServer;
   /** Serves --listen-metrics-urls. */
   readonly metrics: MemberHttpServer;
+  /** For https and unixs URLs; undefined without a certificate. */
+  readonly tls: Credentials | undefined;
 }
 
 export interface Listeners {
@@ -23,7 +27,7 @@ export interface Listeners {
 /** Opens every client and metrics listener, or none: fails with the first address that cannot be bound. */
 export async function openListeners(
   config: MemberConfig,
-  { grpc, http, metrics }: ListenerServers,
+  { grpc, http, metrics, tls }: ListenerServers,
   log: Logger,
 ): Promise<Listeners> {
   const isSplit = config.listenClientHttpUrls.length > 0;
@@ -53,11 +57,25 @@ export async function openListeners(
   const open: ClientPort[] = [];
   try {
     for (const [url, traffic, options] of plan) {
-      open.push(await bind(url, options));
-      log.info("serving client traffic insecurely; this is strongly discouraged!", {
-        traffic,
-        address: url.scheme === "unix" ? url.host : `${url.host}:${open.at(-1)?.port}`,
-      });
+      const isSecure = hasTls(url);
+      if (isSecure && tls === undefined) {
+        throw new Error(
+          `TLS key/cert (--cert-file, --key-file) must be provided for client url ${url.text} with HTTPS scheme`,
+        );
+      }
+      if (!isSecure && tls !== undefined) {
+        log.warn("scheme is http or unix while key and cert files are present; ignoring key and cert files", {
+          "client-url": url.text,
+        });
+      }
+      open.push(
+        await bind(url, isSecure && tls !== undefined ? { ...options, ...secured(tls, log) } : options),
+      );
+      const address = url.port === 0 ? url.host : `${url.host}:${open.at(-1)?.port}`;
+      const text = isSecure
+        ? "serving client traffic securely"
+        : "serving client traffic insecurely; this is strongly discouraged!";
+      log.info(text, { traffic, address });
     }
   } catch (error) {
     for (const port of open) port.close();
@@ -67,6 +85,12 @@ export async function openListeners(
     close() {
       for (const port of open) port.close();
     },
+  };
+}
+
+function secured(credentials: Credentials, log: Logger): Pick<ClientPortOptions, "createServer"> {
+  return {
+    createServer: (protocols, onConnection) => createTlsServer({ credentials, protocols, log, onConnection }),
   };
 }
 

@@ -28,6 +28,8 @@ import { openDataDir } from "./storage/data-dir.ts";
 import { LmdbEngine } from "./storage/lmdb/engine.ts";
 import { WorkerLogStore } from "./storage/wal/worker-log-store.ts";
 import { createServices, openSurface } from "./surface.ts";
+import { connectWith } from "./tls/connect.ts";
+import { openTls } from "./tls/open.ts";
 import { VersionMonitor } from "./version-monitor.ts";
 
 export interface MemberOptions {
@@ -51,7 +53,23 @@ const flushBytesMax = 32 * 1024 * 1024;
 export async function startMember(options: MemberOptions): Promise<RunningMember> {
   const { config, log } = options;
   const dataDir = openDataDir(config.dataDir, log);
-  const { opened, existing } = await openData(config, dataDir, log);
+  const fixtures = `${config.dataDir}/fixtures`;
+  const tls = {
+    client: await openTls({
+      config: config.clientTls,
+      listenUrls: config.listenClientUrls,
+      fixturesPath: `${fixtures}/client`,
+      log,
+    }),
+    peer: await openTls({
+      config: config.peerTls,
+      listenUrls: config.listenPeerUrls,
+      fixturesPath: `${fixtures}/peer`,
+      log,
+    }),
+  };
+  const connect = connectWith(tls.peer?.client);
+  const { opened, existing } = await openData(config, dataDir, { connect, log });
   const metrics = createMetrics({
     isExtensive: config.metrics === "extensive",
     features: Object.entries(config.featureGates).map(([name, isOn]) => ({
@@ -89,6 +107,7 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
     metrics: metrics.attachPeers(contents.nodeId),
     log,
     snapshots,
+    tls: tls.peer,
     onFatal: options.onFatal,
     onUnexpected: options.onUnexpected,
   });
@@ -122,6 +141,7 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
     api,
     services,
     metrics,
+    tls: tls.client?.server,
   });
   log.info("ready to serve client requests");
   return {

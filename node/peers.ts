@@ -1,11 +1,12 @@
 // The peers of a member: the transport that its replica sends through, and the server that other members connect to.
 
+import type { Server } from "node:net";
 import type { MemberConfig } from "./cli/config.ts";
 import type { EndpointUrl } from "./cli/values.ts";
 import { FatalError } from "./lib/fatal.ts";
 import { hexId } from "./lib/ids.ts";
 import type { Logger } from "./lib/log.ts";
-import { addressOf, listenError } from "./listen-address.ts";
+import { addressOf, hasTls, listenError } from "./listen-address.ts";
 import { realClock } from "./observe/real-clock.ts";
 import { PeerCalls } from "./peer/peer-calls.ts";
 import type { MemberPort, PeerMetrics } from "./peer/port.ts";
@@ -14,6 +15,9 @@ import { Transport } from "./peer/transport.ts";
 import type { PeerSnapshots } from "./peer-snapshots.ts";
 import type { LogContents } from "./replica/log-store.ts";
 import type { Replica } from "./replica/replica.ts";
+import { connectWith } from "./tls/connect.ts";
+import type { TlsPair } from "./tls/open.ts";
+import { createTlsServer } from "./tls/server.ts";
 
 export interface PeersOptions {
   readonly config: MemberConfig;
@@ -21,6 +25,8 @@ export interface PeersOptions {
   readonly metrics: PeerMetrics;
   readonly log: Logger;
   readonly snapshots: PeerSnapshots;
+  /** Undefined without a certificate. */
+  readonly tls: TlsPair | undefined;
   readonly onFatal: (error: FatalError) => void;
   readonly onUnexpected: (error: unknown) => void;
 }
@@ -37,6 +43,7 @@ export class Peers {
   readonly #options: PeersOptions;
   #replica: Replica | undefined;
   #server: PeerServer | undefined;
+  readonly #secureListeners: Server[] = [];
 
   constructor(options: PeersOptions) {
     const { config, contents, metrics, log, snapshots } = options;
@@ -62,6 +69,7 @@ export class Peers {
       clock: realClock,
       logger: log,
       metrics,
+      connect: connectWith(options.tls?.client),
       limits: { readTimeoutMs: config.raftReadTimeoutMs, writeTimeoutMs: config.raftWriteTimeoutMs },
     });
     this.calls = new PeerCalls(this.transport.settings);
@@ -74,25 +82,47 @@ export class Peers {
     const server = new PeerServer({ transport: this.transport, member, onUnexpected });
     this.#server = server;
     for (const url of config.listenPeerUrls) {
-      const port = await bind(server, url);
-      log.info("serving peer traffic", {
-        address: url.scheme === "unix" ? url.host : `${url.host}:${port}`,
-      });
+      const port = await this.#bind(server, url);
+      log.info("serving peer traffic", { address: url.port === 0 ? url.host : `${url.host}:${port}` });
     }
+  }
+
+  async #bind(server: PeerServer, url: EndpointUrl): Promise<number> {
+    try {
+      return hasTls(url) ? await this.#bindSecure(server, url) : await server.listen(addressOf(url));
+    } catch (error) {
+      throw listenError(url, error);
+    }
+  }
+
+  async #bindSecure(server: PeerServer, url: EndpointUrl): Promise<number> {
+    const { tls, log } = this.#options;
+    if (tls === undefined) {
+      throw new Error(`cannot listen on TLS for ${url.text}: KeyFile and CertFile are not presented`);
+    }
+    const listener = createTlsServer({
+      credentials: tls.server,
+      protocols: ["http/1.1"],
+      log,
+      onConnection: (socket) => server.serve(socket),
+    });
+    this.#secureListeners.push(listener);
+    await new Promise<void>((resolve, reject) => {
+      listener.once("error", reject);
+      listener.listen(addressOf(url), () => {
+        listener.off("error", reject);
+        resolve();
+      });
+    });
+    const bound = listener.address();
+    return typeof bound === "object" && bound !== null ? bound.port : 0;
   }
 
   /** Closes every connection. The replica is stopped before: what it still sends is lost. */
   async stop(): Promise<void> {
+    for (const listener of this.#secureListeners) listener.close();
     this.transport.stop();
     await this.#server?.stop();
-  }
-}
-
-async function bind(server: PeerServer, url: EndpointUrl): Promise<number> {
-  try {
-    return await server.listen(addressOf(url));
-  } catch (error) {
-    throw listenError(url, error);
   }
 }
 

@@ -25,6 +25,7 @@ import { openListeners } from "./listeners.ts";
 import { realClock } from "./observe/real-clock.ts";
 import { type MemberMetrics, metricsContentType } from "./observe/registry.ts";
 import type { PeerCalls } from "./peer/peer-calls.ts";
+import type { Credentials } from "./tls/credentials.ts";
 import { codecs } from "./wire/codecs.ts";
 import { AlarmType } from "./wire/rpc.ts";
 import { collectYoungGarbage } from "./young-garbage.ts";
@@ -72,10 +73,12 @@ export interface SurfaceOptions {
   readonly api: MemberApi;
   readonly services: MemberServices;
   readonly metrics: MemberMetrics;
+  /** Of the client side; undefined without a certificate. */
+  readonly tls: Credentials | undefined;
 }
 
 export async function openSurface(options: SurfaceOptions): Promise<Surface> {
-  const { config, log, api, services, metrics } = options;
+  const { config, log, api, services, metrics, tls } = options;
   const { replica } = api;
   const monitor = new LeaderMonitor(replica, realClock, config.electionTimeoutMs);
   const health = new HealthService(log);
@@ -106,7 +109,7 @@ export async function openSurface(options: SurfaceOptions): Promise<Surface> {
     keepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
     warningUnaryRequestDurationMs: config.warningUnaryRequestDurationMs,
   });
-  const listeners = await openListeners(config, { grpc, http: clientHttp, metrics: metricsHttp }, log);
+  const listeners = await openListeners(config, { grpc, http: clientHttp, metrics: metricsHttp, tls }, log);
   health.setServing(true);
   return {
     async stop() {

@@ -26,6 +26,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   grpc: ["lib", "wire", "api"],
   http: ["lib", "wire", "api"],
   migrate: ["lib", "wire", "mvcc", "lease", "membership", "replica", "storage"],
+  tls: ["lib", "cli"],
   cli: ["lib", "wire", "mvcc", "lease", "membership", "replica", "storage", "migrate"],
 };
 

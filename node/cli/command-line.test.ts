@@ -127,9 +127,6 @@ test("settings that contradict each other get etcd's text", () => {
 
 test("a flag that is not built is refused by name, unless it is set to its default", () => {
   for (const flag of [
-    "cert-file=x",
-    "auto-tls",
-    "peer-auto-tls",
     "auth-token=jwt,sign-method=HS256",
     "discovery-srv=x",
     "experimental-memory-mlock",
@@ -139,10 +136,34 @@ test("a flag that is not built is refused by name, unless it is set to its defau
     assert.match(errorOf([`--${flag}`]), new RegExp(`^--${flag.split("=")[0]}.* is not implemented yet`));
   }
   assert.equal(configOf(["--auto-tls=false", "--auth-token=simple", "--max-learners=1"]).name, "default");
-  assert.match(
-    errorOf(["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://127.0.0.1:1"]),
-    /not implemented yet/,
-  );
+});
+
+test("TLS flags that do not go together are refused with etcd's words", () => {
+  const cases: [string[], string][] = [
+    [["--cert-file=c"], "KeyFile and CertFile must both be present[key: , cert: c]"],
+    [
+      ["--peer-client-key-file=k"],
+      "ClientKeyFile and ClientCertFile must both be present or both absent: key: k, cert: ]",
+    ],
+    [
+      ["--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"],
+      'AllowedCNs and AllowedHostnames are mutually exclusive (cns=["a"], hostnames=["b"])',
+    ],
+    [["--tls-min-version=TLS1.1"], 'unexpected TLS version "TLS1.1"'],
+    [
+      ["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
+      "min version (TLS1.3) is greater than max version (TLS1.2)",
+    ],
+    [
+      ["--tls-min-version=TLS1.3", "--cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"],
+      "cipher suites cannot be configured when only TLS1.3 is enabled",
+    ],
+    [
+      ["--auto-tls", "--self-signed-cert-validity=0"],
+      "selfSignedCertValidity is invalid,it should be greater than 0",
+    ],
+  ];
+  for (const [argv, expected] of cases) assert.equal(errorOf(argv), expected);
 });
 
 test("flags without effect are accepted with any value", () => {
@@ -197,10 +218,9 @@ test("with a configuration file every other flag and variable is ignored", () =>
   assert.deepEqual(config.autoCompaction, { mode: "periodic", retentionMs: 7_200_000 });
   assert.deepEqual(config.log.outputs, ["stdout", "/tmp/x.log"]);
   assert.ok(noticesOf([], given).some((notice) => notice.fields["key"] === "unheard-of"));
-  assert.match(
-    errorOf([], { ...given, file: "peer-transport-security: { auto-tls: true }" }),
-    /^--peer-auto-tls is not implemented yet/,
-  );
+  const secure = "peer-transport-security: { cert-file: c, key-file: k, client-cert-auth: true }";
+  const { peerTls } = configOf([], { ...given, file: secure });
+  assert.deepEqual([peerTls.certFile, peerTls.keyFile, peerTls.requiresClientCert], ["c", "k", true]);
 });
 
 test("a configuration file that is not YAML is refused with a text", () => {

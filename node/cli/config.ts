@@ -2,7 +2,9 @@
 
 import { type FeatureGate, type FeatureGates, resolveGates, unbuiltGates } from "./feature-gates.ts";
 import { flagTable } from "./flags.ts";
-import { ConfigError, type FlagValue, type Notice, parseValue, type Settings } from "./sources.ts";
+import { defaultOf, reader } from "./reader.ts";
+import { ConfigError, type FlagValue, type Notice, type Settings } from "./sources.ts";
+import { buildClientTls, buildPeerTls, type TlsConfig } from "./tls-config.ts";
 import { type EndpointUrl, isBindable, parseDurationMs, parseUrls } from "./values.ts";
 
 export type AutoCompaction =
@@ -78,6 +80,9 @@ export interface MemberConfig {
   readonly warningApplyDurationMs: number;
   readonly warningUnaryRequestDurationMs: number;
   readonly featureGates: FeatureGates;
+
+  readonly clientTls: TlsConfig;
+  readonly peerTls: TlsConfig;
 
   readonly metrics: "basic" | "extensive";
   readonly log: LogConfig;
@@ -202,6 +207,8 @@ export function buildConfig(settings: Settings, notices: Notice[]): MemberConfig
     warningApplyDurationMs: get("warning-apply-duration"),
     warningUnaryRequestDurationMs: get("warning-unary-request-duration"),
     featureGates,
+    clientTls: buildClientTls(settings),
+    peerTls: buildPeerTls(settings),
     metrics: get<string>("metrics") === "extensive" ? "extensive" : "basic",
     log: buildLogConfig(settings),
     terminationLog: terminationLog === "" ? undefined : terminationLog,
@@ -225,24 +232,6 @@ export function ownMemberProblem({
     return `--initial-cluster has ${cluster} but missing from --initial-advertise-peer-urls=${advertised.join(",")}`;
   }
   return undefined;
-}
-
-/** Reads a flag: what was set, else what an older name of it was set to, else its default. */
-function reader(settings: Settings): <T>(name: string) => T {
-  return <T>(name: string): T => {
-    const spec = flagTable.get(name);
-    if (spec === undefined) throw new Error(`no such flag: ${name}`);
-    const value = settings.get(name) ?? settings.get(`experimental-${name}`);
-    // The table's kind decides the type, and the caller names the same one.
-    return (value ?? defaultOf(name)) as T;
-  };
-}
-
-function defaultOf(name: string): FlagValue {
-  const spec = flagTable.get(name);
-  const parsed = spec === undefined ? undefined : parseValue(spec, spec.default);
-  if (parsed?.ok !== true) throw new Error(`the default of --${name} does not parse`);
-  return parsed.value;
 }
 
 function refuseUnbuilt(settings: Settings): void {
@@ -303,9 +292,6 @@ function checkUrls(
   for (const urls of listening) {
     for (const url of urls) {
       if (!isBindable(url)) throw new ConfigError(`expected IP in URL for binding (${url.text})`);
-      if (url.scheme === "https" || url.scheme === "unixs") {
-        throw new ConfigError(`${url.text} is not implemented yet: TLS is not built yet`);
-      }
     }
   }
   for (const [flag, urls] of [

@@ -67,7 +67,6 @@ function olderGate(name: string, gate: string, standard: "true" | "false"): Flag
   return { name, kind: "boolean", default: standard, support: "implemented", about, gate };
 }
 
-const noTls = "TLS is not built yet";
 const noDiscovery = "discovery is not built yet";
 const noTracing = "distributed tracing is not built yet";
 const noAuth = "authentication is not built yet";
@@ -176,34 +175,84 @@ const clusterFlags: readonly FlagSpec[] = [
 ];
 
 const securityFlags: readonly FlagSpec[] = [
-  security(refused("cert-file", "string", "", noTls), "client", "cert-file"),
-  security(refused("key-file", "string", "", noTls), "client", "key-file"),
-  security(refused("client-cert-file", "string", "", noTls), "client", "client-cert-file"),
-  security(refused("client-key-file", "string", "", noTls), "client", "client-key-file"),
-  security(refused("client-cert-auth", "boolean", "false", noTls), "client", "client-cert-auth"),
-  refused("client-crl-file", "string", "", noTls),
-  security(refused("client-cert-allowed-hostname", "words", "", noTls), "client", "allowed-hostname"),
-  security(refused("trusted-ca-file", "string", "", noTls), "client", "trusted-ca-file"),
-  security(refused("auto-tls", "boolean", "false", noTls), "client", "auto-tls"),
-  security(refused("peer-cert-file", "string", "", noTls), "peer", "cert-file"),
-  security(refused("peer-key-file", "string", "", noTls), "peer", "key-file"),
-  security(refused("peer-client-cert-file", "string", "", noTls), "peer", "client-cert-file"),
-  security(refused("peer-client-key-file", "string", "", noTls), "peer", "client-key-file"),
-  security(refused("peer-client-cert-auth", "boolean", "false", noTls), "peer", "client-cert-auth"),
-  security(refused("peer-trusted-ca-file", "string", "", noTls), "peer", "trusted-ca-file"),
-  security(refused("peer-auto-tls", "boolean", "false", noTls), "peer", "auto-tls"),
-  refused("peer-crl-file", "string", "", noTls),
-  security(refused("peer-cert-allowed-cn", "words", "", noTls), "peer", "allowed-cn"),
-  security(refused("peer-cert-allowed-hostname", "words", "", noTls), "peer", "allowed-hostname"),
+  security(flag("cert-file", "string", "", "Certificate of the client listeners."), "client", "cert-file"),
+  security(flag("key-file", "string", "", "Key of that certificate."), "client", "key-file"),
   security(
-    refused("peer-skip-client-san-verification", "boolean", "false", noTls),
+    inert("client-cert-file", "string", "", "this member opens no connection to itself"),
+    "client",
+    "client-cert-file",
+  ),
+  security(
+    inert("client-key-file", "string", "", "this member opens no connection to itself"),
+    "client",
+    "client-key-file",
+  ),
+  security(
+    flag("client-cert-auth", "boolean", "false", "Clients have to show a certificate of the trusted CA."),
+    "client",
+    "client-cert-auth",
+  ),
+  flag("client-crl-file", "string", "", "List of revoked client certificates."),
+  security(
+    flag("client-cert-allowed-hostname", "words", "", "Names that client certificates may have."),
+    "client",
+    "allowed-hostname",
+  ),
+  security(flag("trusted-ca-file", "string", "", "CA of client certificates."), "client", "trusted-ca-file"),
+  security(
+    flag("auto-tls", "boolean", "false", "Make a certificate for the client listeners."),
+    "client",
+    "auto-tls",
+  ),
+  security(flag("peer-cert-file", "string", "", "Certificate of the peer listeners."), "peer", "cert-file"),
+  security(flag("peer-key-file", "string", "", "Key of that certificate."), "peer", "key-file"),
+  security(
+    flag(
+      "peer-client-cert-file",
+      "string",
+      "",
+      "Certificate for connections to peers, where it is another one.",
+    ),
+    "peer",
+    "client-cert-file",
+  ),
+  security(flag("peer-client-key-file", "string", "", "Key of that certificate."), "peer", "client-key-file"),
+  security(
+    flag("peer-client-cert-auth", "boolean", "false", "Peers have to show a certificate of the trusted CA."),
+    "peer",
+    "client-cert-auth",
+  ),
+  security(flag("peer-trusted-ca-file", "string", "", "CA of peer certificates."), "peer", "trusted-ca-file"),
+  security(
+    flag("peer-auto-tls", "boolean", "false", "Make a certificate for the peer listeners."),
+    "peer",
+    "auto-tls",
+  ),
+  flag("peer-crl-file", "string", "", "List of revoked peer certificates."),
+  security(
+    flag("peer-cert-allowed-cn", "words", "", "Common names that peer certificates may have."),
+    "peer",
+    "allowed-cn",
+  ),
+  security(
+    flag("peer-cert-allowed-hostname", "words", "", "Names that peer certificates may have."),
+    "peer",
+    "allowed-hostname",
+  ),
+  security(
+    flag(
+      "peer-skip-client-san-verification",
+      "boolean",
+      "false",
+      "Do not hold peers' addresses against the names of their certificates.",
+    ),
     "peer",
     "skip-client-san-verification",
   ),
-  refused("self-signed-cert-validity", "uint", "1", noTls),
-  refused("cipher-suites", "words", "", noTls),
-  refused("tls-min-version", "string", "TLS1.2", noTls),
-  refused("tls-max-version", "string", "", noTls),
+  flag("self-signed-cert-validity", "uint", "1", "Years that made certificates are valid."),
+  flag("cipher-suites", "words", "", "TLS 1.2 suites by Go's names; empty for the defaults."),
+  flag("tls-min-version", "string", "TLS1.2", "TLS1.2 or TLS1.3."),
+  flag("tls-max-version", "string", "", "TLS1.2 or TLS1.3; empty for the newest."),
   refused("auth-token", "string", "simple", noAuth),
   refused("auth-token-ttl", "uint", "300", noAuth),
   refused("bcrypt-cost", "uint", "10", noAuth),

@@ -2,6 +2,7 @@
 
 import { existsSync, unlinkSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 
 /** What an HTTP/2 client sends first (RFC 9113, section 3.4). */
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
@@ -17,6 +18,8 @@ export interface ClientPortOptions {
   readonly http2: ServeSocket | undefined;
   readonly http1: ServeSocket | undefined;
   readonly isPortReused: boolean;
+  /** Makes the server that listens, where it is not a plain one: it hands on sockets that are decrypted. */
+  readonly createServer?: (protocols: readonly string[], onConnection: (socket: TLSSocket) => void) => Server;
   /** A connection that could not be accepted, for example for want of file descriptors. Later ones may be. */
   readonly onAcceptError: (error: Error) => void;
 }
@@ -32,7 +35,11 @@ export class ClientPort {
 
   private constructor(options: ClientPortOptions) {
     this.#options = options;
-    this.#server = createServer({ noDelay: true }, (socket) => this.#sniff(socket));
+    const { http2, http1 } = options;
+    const protocols = [...(http2 === undefined ? [] : ["h2"]), ...(http1 === undefined ? [] : ["http/1.1"])];
+    this.#server =
+      options.createServer?.(protocols, (socket) => this.#route(socket)) ??
+      createServer({ noDelay: true }, (socket) => this.#sniff(socket));
   }
 
   /** Resolves when connections are accepted; rejects with the system's error. */
@@ -64,6 +71,13 @@ export class ClientPort {
     for (const socket of this.#silent) socket.destroy();
   }
 
+  /** What was agreed on in the handshake decides; a client that named nothing shows it by what it says. */
+  #route(socket: TLSSocket): void {
+    if (socket.alpnProtocol === "h2") this.#handOver(socket, undefined, this.#options.http2);
+    else if (socket.alpnProtocol === "http/1.1") this.#handOver(socket, undefined, this.#options.http1);
+    else this.#sniff(socket);
+  }
+
   #sniff(socket: Socket): void {
     this.#silent.add(socket);
     let first: Buffer = Buffer.alloc(0);
@@ -93,13 +107,13 @@ export class ClientPort {
     socket.on("close", forget);
   }
 
-  #handOver(socket: Socket, first: Buffer, serve: ServeSocket | undefined): void {
+  #handOver(socket: Socket, first: Buffer | undefined, serve: ServeSocket | undefined): void {
     if (serve === undefined) {
       socket.on("error", () => socket.destroy());
       socket.destroy();
       return;
     }
-    socket.unshift(first);
+    if (first !== undefined) socket.unshift(first);
     serve(socket);
   }
 }

@@ -48,7 +48,7 @@ test("a value that does not parse is refused with the usage, exit 2", async () =
 
 test("flags that are not implemented are refused by name, exit 1, and nothing is created", async (t) => {
   const cwd = await scratchFolder(t);
-  for (const flag of ["--force-new-cluster", "--cert-file=x", "--enable-pprof", "--discovery=x"]) {
+  for (const flag of ["--force-new-cluster", "--enable-pprof", "--discovery=x"]) {
     const { code, stderr } = await runCommand([flag], { cwd });
     assert.equal(code, 1, flag);
     const line = logLines(stderr).find(({ msg }) => msg === "failed to verify flags");

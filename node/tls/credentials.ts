@@ -1,0 +1,103 @@
+// The files behind TLS, read when they have changed. Connections that stand keep what they began with; a pair that
+// cannot be used leaves the one before in force, and the log says so.
+
+import { readFileSync, statSync } from "node:fs";
+import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import type { Logger } from "../lib/log.ts";
+import { readRevoked } from "./certificates.ts";
+import type { TlsSettings } from "./settings.ts";
+
+export type Side = "server" | "client";
+
+export class Credentials {
+  readonly settings: TlsSettings;
+  readonly #side: Side;
+  readonly #log: Logger;
+  #fingerprint = "";
+  #context: SecureContext | undefined;
+  #options: SecureContextOptions = {};
+  #crlFingerprint = "";
+  #revoked: ReadonlySet<string> = new Set();
+
+  private constructor(settings: TlsSettings, side: Side, log: Logger) {
+    this.settings = settings;
+    this.#side = side;
+    this.#log = log;
+  }
+
+  /** Rejects when a file is missing or none of its kind: a member does not start with a pair that cannot serve. */
+  static async open(settings: TlsSettings, side: Side, log: Logger): Promise<Credentials> {
+    const credentials = new Credentials(settings, side, log);
+    credentials.#load();
+    await credentials.#loadRevoked();
+    return credentials;
+  }
+
+  /** The pair and the CAs as the files say now, or as they last said something sound. */
+  current(): { readonly context: SecureContext; readonly options: SecureContextOptions } {
+    try {
+      this.#load();
+    } catch (error) {
+      this.#log.warn("cannot load TLS files; going on with the ones before", {
+        "cert-file": this.settings.certFile,
+        "key-file": this.settings.keyFile,
+        error,
+      });
+    }
+    return { context: this.#context as SecureContext, options: this.#options };
+  }
+
+  /** Serial numbers that are revoked, as the file says now. */
+  async revoked(): Promise<ReadonlySet<string>> {
+    try {
+      await this.#loadRevoked();
+    } catch (error) {
+      this.#log.warn("cannot load the list of revoked certificates; going on with the one before", {
+        "crl-file": this.settings.crlFile,
+        error,
+      });
+    }
+    return this.#revoked;
+  }
+
+  #load(): void {
+    const { minVersion, maxVersion, ciphers, trustedCaFile } = this.settings;
+    const { certFile, keyFile } = this.#pair();
+    const fingerprint = [certFile, keyFile, trustedCaFile].map(fingerprintOf).join();
+    if (fingerprint === this.#fingerprint) return;
+    // Noted before the attempt: a broken file is complained of once, until it changes again.
+    this.#fingerprint = fingerprint;
+    const options: SecureContextOptions = {
+      minVersion,
+      ...(maxVersion === undefined ? {} : { maxVersion }),
+      ...(ciphers === "" ? {} : { ciphers }),
+      ...(certFile === "" ? {} : { cert: readFileSync(certFile), key: readFileSync(keyFile) }),
+      ...(trustedCaFile === "" ? {} : { ca: readFileSync(trustedCaFile) }),
+    };
+    const context = createSecureContext(options);
+    this.#context = context;
+    this.#options = options;
+  }
+
+  #pair(): { readonly certFile: string; readonly keyFile: string } {
+    const { certFile, keyFile, clientCertFile, clientKeyFile } = this.settings;
+    if (this.#side === "server" || clientCertFile === "") return { certFile, keyFile };
+    return { certFile: clientCertFile, keyFile: clientKeyFile };
+  }
+
+  async #loadRevoked(): Promise<void> {
+    const { crlFile } = this.settings;
+    if (crlFile === "") return;
+    const fingerprint = fingerprintOf(crlFile);
+    if (fingerprint === this.#crlFingerprint) return;
+    this.#crlFingerprint = fingerprint;
+    this.#revoked = await readRevoked(readFileSync(crlFile));
+  }
+}
+
+/** Changes whenever the file is written or replaced. */
+function fingerprintOf(path: string): string {
+  if (path === "") return "";
+  const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
+  return stat === undefined ? "missing" : `${stat.ino} ${stat.size} ${stat.mtimeNs}`;
+}

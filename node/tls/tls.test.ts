@@ -1,0 +1,201 @@
+// TLS over loopback sockets, with certificates that the test makes.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
+import type { Logger } from "../lib/log.ts";
+import { silentLogger } from "../lib/log.ts";
+import { Credentials } from "./credentials.ts";
+import { ciphersOf, tlsVersionOf } from "./go-names.ts";
+import { selfSignedFiles } from "./self-signed.ts";
+import { createTlsServer } from "./server.ts";
+import type { TlsSettings } from "./settings.ts";
+import { Authority, type IssuedPair } from "./testing/authority.ts";
+
+interface Bed {
+  readonly folder: string;
+  readonly ca: Authority;
+  readonly server: IssuedPair;
+  /** What the log complained of. */
+  readonly warnings: string[];
+  readonly settings: TlsSettings;
+}
+
+async function makeBed(t: TestContext): Promise<Bed> {
+  const folder = mkdtempSync(join(tmpdir(), "etcdlike-tls-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const ca = await Authority.create(folder);
+  const server = await ca.issue({ name: "server", hosts: ["127.0.0.1"] });
+  const settings: TlsSettings = {
+    ...server,
+    clientCertFile: "",
+    clientKeyFile: "",
+    trustedCaFile: ca.caFile,
+    requiresClientCert: true,
+    crlFile: "",
+    allowedCns: [],
+    allowedHostnames: [],
+    checksClientAddress: false,
+    minVersion: "TLSv1.2",
+    maxVersion: undefined,
+    ciphers: "",
+    isSelfSigned: false,
+  };
+  return { folder, ca, server, warnings: [], settings };
+}
+
+/** Serves "hello" to everybody who is let in. Answers with the port. */
+async function serve(t: TestContext, bed: Bed, changes: Partial<TlsSettings> = {}): Promise<number> {
+  const log: Logger = {
+    ...silentLogger,
+    warn: (text, fields) => bed.warnings.push(`${text}: ${String(fields?.["error"])}`),
+  };
+  const credentials = await Credentials.open({ ...bed.settings, ...changes }, "server", log);
+  const server = createTlsServer({
+    credentials,
+    protocols: ["h2", "http/1.1"],
+    log,
+    onConnection: (socket) => socket.end(`hello ${socket.alpnProtocol}`),
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+/** What a client with this pair reads until the end; the error's code or message when it is turned away. */
+function ask(bed: Bed, port: number, pair?: IssuedPair, options: ConnectionOptions = {}): Promise<string> {
+  return new Promise((resolve) => {
+    const socket: TLSSocket = connect({
+      port,
+      host: "127.0.0.1",
+      ca: readFileSync(bed.ca.caFile),
+      ALPNProtocols: ["h2"],
+      ...(pair === undefined ? {} : { cert: readFileSync(pair.certFile), key: readFileSync(pair.keyFile) }),
+      ...options,
+    });
+    let text = "";
+    socket.on("data", (bytes) => {
+      text += String(bytes);
+    });
+    socket.on("error", (error) => {
+      text ||= `refused: ${(error as NodeJS.ErrnoException).code ?? error.message}`;
+    });
+    socket.on("close", () => resolve(text || "refused: closed"));
+  });
+}
+
+test("a client with a certificate of the trusted CA is served over what it offered", async (t) => {
+  const bed = await makeBed(t);
+  const port = await serve(t, bed);
+  const client = await bed.ca.issue({ name: "client" });
+  assert.equal(await ask(bed, port, client), "hello h2");
+  assert.equal(await ask(bed, port, client, { ALPNProtocols: ["http/1.1"] }), "hello http/1.1");
+  assert.deepEqual(bed.warnings, []);
+});
+
+test("no certificate, one of another CA and one out of date are refused", async (t) => {
+  const bed = await makeBed(t);
+  const port = await serve(t, bed);
+  const other = await Authority.create(bed.folder, "other");
+  assert.match(await ask(bed, port), /^refused/);
+  assert.match(await ask(bed, port, await other.issue({ name: "stranger" })), /^refused/);
+  assert.match(await ask(bed, port, await bed.ca.issue({ name: "old", isExpired: true })), /^refused/);
+  assert.equal(bed.warnings.length, 3, bed.warnings.join("\n"));
+});
+
+test("with names to choose from, only certificates with one of them are let in", async (t) => {
+  const bed = await makeBed(t);
+  const root = await bed.ca.issue({ name: "a", commonName: "root", hosts: ["a.example"] });
+  const guest = await bed.ca.issue({ name: "b", commonName: "guest", hosts: ["b.example"] });
+  const byCn = await serve(t, bed, { allowedCns: ["root", "admin"] });
+  assert.equal(await ask(bed, byCn, root), "hello h2");
+  assert.match(await ask(bed, byCn, guest), /^refused/);
+  const byHost = await serve(t, bed, { allowedHostnames: ["b.example"] });
+  assert.equal(await ask(bed, byHost, guest), "hello h2");
+  assert.match(await ask(bed, byHost, root), /^refused/);
+  assert.ok(bed.warnings.every((text) => text.endsWith("client certificate authentication failed")));
+});
+
+test("the address of the other side has to be one of its certificate's, where that names any", async (t) => {
+  const bed = await makeBed(t);
+  const port = await serve(t, bed, { checksClientAddress: true });
+  assert.equal(await ask(bed, port, await bed.ca.issue({ name: "here", hosts: ["127.0.0.1"] })), "hello h2");
+  assert.equal(await ask(bed, port, await bed.ca.issue({ name: "name", hosts: ["localhost"] })), "hello h2");
+  assert.equal(await ask(bed, port, await bed.ca.issue({ name: "any" })), "hello h2");
+  assert.match(await ask(bed, port, await bed.ca.issue({ name: "far", hosts: ["192.0.2.1"] })), /^refused/);
+});
+
+test("a certificate is refused from the moment on at which it stands in the list of revoked ones", async (t) => {
+  const bed = await makeBed(t);
+  const crlFile = `${bed.folder}/revoked.crl`;
+  await bed.ca.revoke(crlFile, []);
+  const port = await serve(t, bed, { crlFile });
+  const client = await bed.ca.issue({ name: "client" });
+  const other = await bed.ca.issue({ name: "other" });
+  assert.equal(await ask(bed, port, client), "hello h2");
+  await bed.ca.revoke(crlFile, [client.serial]);
+  assert.match(await ask(bed, port, client), /^refused/);
+  assert.equal(await ask(bed, port, other), "hello h2");
+  writeFileSync(crlFile, "no list at all");
+  assert.match(await ask(bed, port, client), /^refused/, "the list before stays in force");
+  assert.match(bed.warnings.join("\n"), /cannot load the list of revoked certificates/);
+});
+
+test("new connections get a changed certificate, and a broken pair leaves the one before in force", async (t) => {
+  const bed = await makeBed(t);
+  const port = await serve(t, bed);
+  const client = await bed.ca.issue({ name: "client" });
+  const served = async (): Promise<string> => {
+    let serial = "";
+    const onSecure: ConnectionOptions["checkServerIdentity"] = (_host, certificate) => {
+      serial = certificate.serialNumber.toLowerCase();
+      return undefined;
+    };
+    assert.equal(await ask(bed, port, client, { checkServerIdentity: onSecure }), "hello h2");
+    return serial;
+  };
+  assert.equal(await served(), bed.server.serial);
+  const next = await bed.ca.issue({ name: "server", hosts: ["127.0.0.1"] });
+  assert.equal(await served(), next.serial);
+  writeFileSync(next.keyFile, "no key at all");
+  assert.equal(await served(), next.serial);
+  assert.match(bed.warnings.join("\n"), /cannot load TLS files; going on with the ones before/);
+});
+
+test("a pair that cannot be used ends the start", async (t) => {
+  const bed = await makeBed(t);
+  const missing = { ...bed.settings, certFile: `${bed.folder}/missing.crt` };
+  await assert.rejects(Credentials.open(missing, "server", silentLogger), /missing\.crt/);
+  writeFileSync(bed.server.keyFile, "no key at all");
+  await assert.rejects(Credentials.open(bed.settings, "server", silentLogger));
+});
+
+test("a pair of the member's own is made once, for its hosts, and only it may read the key", async (t) => {
+  const bed = await makeBed(t);
+  const folder = `${bed.folder}/fixtures/client`;
+  const files = await selfSignedFiles(folder, ["127.0.0.1", "localhost"], 1, silentLogger);
+  assert.equal(statSync(files.keyFile).mode & 0o777, 0o600);
+  const before = readFileSync(files.certFile, "utf8");
+  const port = await serve(t, bed, { ...files, trustedCaFile: "", requiresClientCert: false });
+  assert.equal(await ask(bed, port, undefined, { ca: before }), "hello h2");
+  await selfSignedFiles(folder, ["127.0.0.1"], 1, silentLogger);
+  assert.equal(readFileSync(files.certFile, "utf8"), before);
+});
+
+test("versions and suites are those of the flags", async (t) => {
+  const bed = await makeBed(t);
+  const client = await bed.ca.issue({ name: "client" });
+  const port = await serve(t, bed, { minVersion: "TLSv1.3" });
+  assert.match(await ask(bed, port, client, { maxVersion: "TLSv1.2" }), /^refused/);
+  const ciphers = ciphersOf(["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"]);
+  const narrow = await serve(t, bed, { ciphers, maxVersion: "TLSv1.2" });
+  assert.equal(await ask(bed, narrow, client), "hello h2");
+  assert.match(await ask(bed, narrow, client, { ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" }), /^refused/);
+  assert.equal(tlsVersionOf(""), undefined);
+  assert.throws(() => tlsVersionOf("TLS1.1"), /unexpected TLS version "TLS1\.1"/);
+  assert.throws(() => ciphersOf(["TLS_X"]), /unexpected TLS cipher suite "TLS_X"/);
+});
