@@ -11,7 +11,7 @@ import { ErrorCode, Flag, FrameType, Setting } from "./http2/protocol.ts";
 import { silentGrpcMetrics } from "./metrics.ts";
 import { bidi, serverStream, unary } from "./routes.ts";
 import { GrpcServer } from "./server.ts";
-import { frameBytes, message, RawClient, setting, uint32 } from "./testing/raw-client.ts";
+import { frameBytes, isEndOf, message, RawClient, setting, uint32 } from "./testing/raw-client.ts";
 
 // Every test ends with a look whether the server still serves somebody honest.
 
@@ -51,7 +51,10 @@ before(async () => {
       }),
       bidi(services.lease.leaseKeepAlive, async function* (requests) {
         let count = 0;
-        for await (const _ of requests) count += 1;
+        for await (const _ of requests) {
+          count += 1;
+          if (count === 1) yield { header: undefined, ID: noLease, TTL: 0 };
+        }
         yield { header: undefined, ID: noLease, TTL: count };
       }),
       bidi(services.watch.watch, async function* (_requests, call) {
@@ -130,6 +133,26 @@ test("a client that cancels a few hundred calls is served on", async () => {
   await hostile(async (client) => {
     resetStorm(client, put.path, 500);
     assert.equal((await client.call(2001, range.path, one)).fields["grpc-status"], "0");
+  });
+});
+
+test("a client that ends thousands of streams after their first answer is served on", async () => {
+  await hostile(async (client) => {
+    const path = services.lease.leaseKeepAlive.path;
+    for (let i = 0; i < 5000; i++) {
+      const id = 2 * i + 1;
+      client.headers(id, path);
+      client.data(id, message(empty), false);
+      if (i % 100 === 99) {
+        await client.until(
+          () =>
+            client.isClosed ||
+            client.frames.some(({ streamId, type }) => streamId === id && type === FrameType.data),
+        );
+      }
+      if (i >= 100) client.frame(FrameType.rstStream, 0, id - 200, uint32(ErrorCode.cancel));
+    }
+    assert.equal((await client.call(20_001, range.path, one)).fields["grpc-status"], "0");
   });
 });
 
@@ -450,7 +473,7 @@ test("a hundred thousand tiny messages are read", async () => {
     const many = Buffer.concat(Array.from({ length: 2500 }, () => message(empty)));
     await sendBody(client, 1, Buffer.concat(Array.from({ length: 40 }, () => many)));
     const { body } = await client.answer(1);
-    const { TTL } = services.lease.leaseKeepAlive.response.decode(body.subarray(5));
+    const { TTL } = services.lease.leaseKeepAlive.response.decode(body.subarray(10));
     assert.equal(TTL, 100_000);
   });
 });
@@ -527,11 +550,9 @@ function bodyBytes(client: RawClient, streamId?: number): number {
   return bytes;
 }
 
-/** Sends a body as fast as the stream's window allows, to its end or until the server has answered. */
+/** Sends a body as fast as the stream's window allows, to its end or until the server has ended the stream. */
 async function sendBody(client: RawClient, streamId: number, body: Buffer): Promise<void> {
-  const isOver = (): boolean =>
-    client.isClosed ||
-    client.frames.some((frame) => frame.streamId === streamId && frame.type === FrameType.headers);
+  const isOver = (): boolean => client.isClosed || client.frames.some((frame) => isEndOf(frame, streamId));
   for (let at = 0; at < body.length; at += 16_384) {
     const part = body.subarray(at, at + 16_384);
     await client.until(() => isOver() || windowOf(client, streamId) >= at + part.length);

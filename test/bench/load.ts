@@ -12,6 +12,7 @@ import { toolPath } from "../tools/toolchain.ts";
 export interface LoadResult {
   readonly calls: number;
   readonly callsPerSecond: number;
+  readonly meanMs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
@@ -55,6 +56,7 @@ export async function h2load(
     return {
       calls,
       callsPerSecond: Number(/([\d.]+) req\/s/.exec(output)?.[1] ?? Number.NaN),
+      meanMs: durations.reduce((sum, ms) => sum + ms, 0) / durations.length,
       p50Ms: quantile(durations, 0.5),
       p99Ms: quantile(durations, 0.99),
     };
@@ -84,6 +86,7 @@ export async function benchmark(
   return {
     calls,
     callsPerSecond: Number(/Requests\/sec:\s+(\S+)/.exec(text)?.[1] ?? Number.NaN),
+    meanMs: Number(/Average:\s+(\S+) secs/.exec(text)?.[1] ?? Number.NaN) * 1_000,
     p50Ms: Number(/50% in (\S+) secs/.exec(text)?.[1] ?? Number.NaN) * 1_000,
     p99Ms: Number(/99% in (\S+) secs/.exec(text)?.[1] ?? Number.NaN) * 1_000,
   };

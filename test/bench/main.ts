@@ -61,6 +61,7 @@ async function measure(member: Member, workload: Workload): Promise<void> {
       else table.add(workload.name, what, member.kind, value);
     };
     add("calls/s", result.callsPerSecond);
+    add("mean ms", result.meanMs);
     add("p50 ms", result.p50Ms);
     add("p99 ms", result.p99Ms);
     add("CPU us/call", ((after.cpuSeconds - before.cpuSeconds) / result.calls) * 1e6);

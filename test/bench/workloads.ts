@@ -18,6 +18,8 @@ const valueBytes = 256;
 const value = "v".repeat(valueBytes);
 const many = { connections: 10, streams: 100 };
 const few = { connections: 10, streams: 10 };
+const wide = { connections: 1000, streams: 1 };
+const alone = { connections: 1, streams: 1 };
 const rangeKeys = 10_000;
 const keysPerTxn = 100;
 
@@ -34,6 +36,30 @@ export const workloads: readonly Workload[] = [
         { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } },
         calls,
         many,
+      ),
+    revisions: (calls) => calls,
+  },
+  {
+    name: "put, h2load, 1000 x 1",
+    calls: 100_000,
+    run: (member, calls) =>
+      h2load(
+        member,
+        { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } },
+        calls,
+        wide,
+      ),
+    revisions: (calls) => calls,
+  },
+  {
+    name: "put, h2load, one client",
+    calls: 5_000,
+    run: (member, calls) =>
+      h2load(
+        member,
+        { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } },
+        calls,
+        alone,
       ),
     revisions: (calls) => calls,
   },

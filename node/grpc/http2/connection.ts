@@ -88,6 +88,8 @@ export class Connection implements Flushable {
   /** Fields that go on in CONTINUATION frames. */
   #block: HeaderBlock | undefined;
   #isFlushDue = false;
+  /** Resets of streams that were closed. */
+  #lateResets = 0;
   /** No new requests: the client said GOAWAY, or we did. */
   #isDraining = false;
   /** The highest stream that our GOAWAY promised to answer. */
@@ -194,6 +196,7 @@ export class Connection implements Flushable {
   sendHead(stream: Stream, block: Uint8Array): void {
     if (!stream.isLocalOpen || !this.isOpen) return;
     this.#pings.onSent();
+    stream.isAnswered = true;
     this.sender.headers(stream.id, block, false);
   }
 
@@ -584,9 +587,15 @@ export class Connection implements Flushable {
     if (streamId === 0 || streamId > this.#ids.last) {
       throw new ConnectionError(ErrorCode.protocolError, `RST_STREAM on stream ${streamId}, which is idle`);
     }
-    this.#countReset();
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return;
+    if (stream === undefined) {
+      // It crossed the end of the answer: no more often than there were streams.
+      this.#lateResets += 1;
+      if (this.#lateResets > this.#ids.count) this.#countGlitch();
+      return;
+    }
+    // A call that had its answer, or the beginning of it, was not begun for nothing.
+    if (!stream.isAnswered) this.#countReset();
     this.#forget(stream);
     stream.owner.onReset();
     this.#closeIfDone();

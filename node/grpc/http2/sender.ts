@@ -116,6 +116,7 @@ export class Sender {
   /** Queues body bytes, which must stay as they are until they have left. */
   body(stream: Stream, bytes: Uint8Array): void {
     if (bytes.length === 0) return;
+    stream.queue ??= [];
     stream.queue.push(bytes);
     stream.queuedBytes += bytes.length;
     this.queuedBytes += bytes.length;
@@ -132,7 +133,7 @@ export class Sender {
   /** Forgets what a stream still wanted to send. */
   drop(stream: Stream): void {
     this.queuedBytes -= stream.queuedBytes;
-    stream.queue.length = 0;
+    stream.queue = undefined;
     stream.queuedBytes = 0;
     stream.trailers = undefined;
   }
@@ -190,12 +191,13 @@ export class Sender {
   }
 
   #sendFrame(stream: Stream): void {
-    const first = stream.queue[0] as Uint8Array;
+    const queue = stream.queue as Uint8Array[];
+    const first = queue[0] as Uint8Array;
     const left = first.length - stream.queueOffset;
     const length = Math.min(left, frameBytesMax, this.#window, stream.sendWindow);
     const bytes = first.subarray(stream.queueOffset, stream.queueOffset + length);
     if (length === left) {
-      stream.queue.shift();
+      queue.shift();
       stream.queueOffset = 0;
     } else stream.queueOffset += length;
     stream.queuedBytes -= length;

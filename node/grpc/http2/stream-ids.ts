@@ -7,6 +7,8 @@ const resetsMax = 1000;
 
 export class StreamIds {
   last = 0;
+  /** How many were opened. */
+  count = 0;
   /** Ids that were passed over, as [start, end). */
   readonly #gaps: (readonly [start: number, end: number])[] = [];
   readonly #reset = new Set<number>();
@@ -17,6 +19,7 @@ export class StreamIds {
       if (this.#gaps.length > gapsMax) this.#gaps.shift();
     }
     this.last = id;
+    this.count += 1;
   }
 
   /** The id is below the last one and was never used. */

@@ -24,12 +24,15 @@ export class Stream {
   isRemoteOpen: boolean;
   /** We may still send. */
   isLocalOpen = true;
+  /** The answer has begun. */
+  isAnswered = false;
   /** Body bytes announced by content-length and not received yet; undefined when none were announced. */
   bodyBytesLeft: number | undefined;
 
   /** What the client lets us send. May be negative after a change of settings. */
   sendWindow: number;
-  readonly queue: Uint8Array[] = [];
+  /** Made when something has to wait, which is rare. */
+  queue: Uint8Array[] | undefined;
   /** Bytes of the first item that have left. */
   queueOffset = 0;
   queuedBytes = 0;

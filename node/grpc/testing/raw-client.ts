@@ -203,7 +203,7 @@ export function setting(id: number, value: number): Buffer {
   return Buffer.concat([Buffer.from([0, id]), uint32(value)]);
 }
 
-function isEndOf({ type, flags, streamId }: Frame, wanted: number): boolean {
+export function isEndOf({ type, flags, streamId }: Frame, wanted: number): boolean {
   if (streamId !== wanted) return false;
   if (type === FrameType.rstStream) return true;
   return (type === FrameType.headers || type === FrameType.data) && (flags & Flag.endStream) !== 0;
