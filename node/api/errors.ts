@@ -152,6 +152,8 @@ export const apiErrors = {
   },
   noInflightDowngrade: { code: "FailedPrecondition", message: "etcdserver: no inflight downgrade job" },
 
+  // The text of the Go library's expired deadline: what etcd answers for a request that found no leader.
+  notProposed: { code: "DeadlineExceeded", message: "context deadline exceeded" },
   canceled: { code: "Canceled", message: "etcdserver: request canceled" },
   deadlineExceeded: { code: "DeadlineExceeded", message: "etcdserver: context deadline exceeded" },
 } as const satisfies Readonly<Record<string, ErrorEntry>>;

@@ -22,6 +22,8 @@ export type Refusal =
   | "leaseNotFound"
   | "leaseTtlTooLarge"
   | "noSpace"
+  /** Its time was over before there was a leader that took it. */
+  | "notProposed"
   | "requestTooLarge"
   | "stopped"
   | "timeout"

@@ -28,7 +28,7 @@ test("only proposals whose time is over expire", () => {
   ] as const) {
     proposals.add(id, deadlineMs, (outcome) => answers.push(`${id} ${outcome.ok ? "ok" : outcome.refusal}`));
   }
-  proposals.expire(150, refused("timeout"));
+  proposals.expire(150, (id, deadlineMs) => refused(id === 1n && deadlineMs === 100 ? "timeout" : "stopped"));
   assert.deepEqual(answers, ["1 timeout"]);
   proposals.failAll(refused("stopped"));
   assert.deepEqual(answers, ["1 timeout", "2 stopped"]);

@@ -47,12 +47,12 @@ export class Proposals {
     waiting.done(outcome);
   }
 
-  /** Answers every request whose time is over, and tells how many there were. */
-  expire(nowMs: number, outcome: Outcome): number {
+  /** Answers every request whose time is over with its own outcome, and tells how many there were. */
+  expire(nowMs: number, outcomeOf: (requestId: bigint, deadlineMs: number) => Outcome): number {
     let count = 0;
     for (const [requestId, waiting] of this.#waiting) {
       if (waiting.deadlineMs > nowMs) break;
-      this.complete(requestId, outcome);
+      this.complete(requestId, outcomeOf(requestId, waiting.deadlineMs));
       count++;
     }
     return count;

@@ -7,7 +7,7 @@
 // before it is applied, applied before its proposer hears of it; the store is flushed behind the log (flusher.ts).
 
 import type { Applier } from "../apply/applier.ts";
-import { refused } from "../apply/outcome.ts";
+import { type Outcome, refused } from "../apply/outcome.ts";
 import type { Lessor } from "../lease/lessor.ts";
 import { assert, must } from "../lib/assert.ts";
 import type { StoreGeneration } from "../lib/backend.ts";
@@ -40,6 +40,8 @@ import { recover } from "./recover.ts";
 import { RequestIds } from "./request-ids.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
 import { type AppliedState, Snapshotter } from "./snapshotter.ts";
+import { timeoutReason } from "./timeout-reason.ts";
+import { Unproposed } from "./unproposed.ts";
 
 /** Committed entries that wait to be applied: above this new proposals are turned away, as in etcd. */
 const applyLagMax = 5000;
@@ -80,14 +82,14 @@ export class Replica {
   readonly #publisher: Publisher;
   readonly #autoCompactor: AutoCompactor | undefined;
   #lifecycle: Lifecycle = "created";
+  #leaderElectedMs = Number.NEGATIVE_INFINITY;
   #softState: SoftState = { lead: noNode, state: "StateFollower" };
   // Invariant: the applied index is at most #hardState.commit.
   #hardState: HardState;
   /** A HardState with this commit is durable, and so is every entry up to it. */
   #loggedCommit: number;
   /** Requests on their way to Raft: they go together, once a turn, as soon as there is a leader. */
-  #unproposed: Uint8Array[] = [];
-  #unproposedBytes = 0;
+  readonly #unproposed = new Unproposed(unproposedBytesMax);
   #unproposedChanges: ConfChange[] = [];
   /** Answers to membership changes, due once Raft knows that they are applied: it takes no further one before. */
   #changesApplied: (() => void)[] = [];
@@ -362,13 +364,12 @@ export class Replica {
       done(refused("requestTooLarge"));
       return;
     }
-    if (this.#unproposedBytes + data.length > unproposedBytesMax) {
+    if (!this.#unproposed.hasRoom(data.length)) {
       done(refused("tooManyRequests"));
       return;
     }
     this.#await(requestId, done);
-    this.#unproposed.push(data);
-    this.#unproposedBytes += data.length;
+    this.#unproposed.push(requestId, data);
     this.#driveSoon();
   }
 
@@ -475,12 +476,28 @@ export class Replica {
     clock.after(heartbeatIntervalMs, () => {
       if (this.#lifecycle !== "running") return;
       this.#rawNode.tick();
-      const expired = this.#proposals.expire(clock.nowMs(), refused("timeout"));
+      const expired = this.#proposals.expire(clock.nowMs(), (id, deadlineMs) =>
+        this.#timeout(id, deadlineMs),
+      );
       if (expired > 0) this.#options.metrics.proposalsFailed.increment(expired);
       this.#barrier.onTick();
       this.#drive();
       this.#tickLater();
     });
+  }
+
+  #timeout(requestId: bigint, deadlineMs: number): Outcome {
+    if (this.#unproposed.takeBack(requestId)) return refused("notProposed");
+    const startedMs = deadlineMs - requestTimeoutMs(this.#options);
+    const reason = timeoutReason(startedMs, {
+      nodeId: this.nodeId,
+      leader: this.leader,
+      leaderElectedMs: this.#leaderElectedMs,
+      electionTimeoutMs: electionTimeoutMs(this.#options),
+      memberIds: this.members.list().map(({ id }) => id),
+      activeSinceMs: (id) => this.activeSinceMs(id),
+    });
+    return refused(reason);
   }
 
   #createRawNode(applied: number): RawNode {
@@ -587,11 +604,9 @@ export class Replica {
   #proposeAll(): void {
     if (this.leader === noNode) return;
     this.#proposeChanges();
-    if (this.#unproposed.length === 0) return;
+    if (this.#unproposed.isEmpty) return;
     // What Raft does not take now stays, and goes with a later tick or times out.
-    if (this.#rawNode.proposeAll(this.#unproposed) !== "accepted") return;
-    this.#unproposed = [];
-    this.#unproposedBytes = 0;
+    if (this.#rawNode.proposeAll(this.#unproposed.entries) === "accepted") this.#unproposed.clear();
   }
 
   /** A change whose request timed out meanwhile is not worth making any more. */
@@ -728,6 +743,7 @@ export class Replica {
     this.#softState = softState;
     if (before.state === "StateLeader" && softState.state !== "StateLeader") this.lessor.demote();
     if (softState.lead === before.lead || softState.lead === noNode) return;
+    this.#leaderElectedMs = this.#options.clock.nowMs();
     this.#options.metrics.leaderChanges.increment();
     this.#barrier.onLeaderChanged();
     this.#publisher.check();
