@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { FatalError } from "../../lib/fatal.ts";
 import { nodeStoreDisk, type StoreDisk, StoreFolder } from "./store-folder.ts";
+import { Crash, crashingDisk } from "./testing/crashing-disk.ts";
 
 function withFolder(body: (path: string) => void): void {
   const path = mkdtempSync(join(tmpdir(), "etcdlike-store-folder-"));
@@ -21,31 +22,6 @@ function withFolder(body: (path: string) => void): void {
   } finally {
     rmSync(path, { recursive: true });
   }
-}
-
-class Crash extends Error {}
-
-/** A disk that stops for good before its change number `changesMax`. */
-function crashingDisk(changesMax: number): StoreDisk {
-  let changes = 0;
-  const change = <A extends unknown[], R>(work: (...args: A) => R) => {
-    return (...args: A): R => {
-      if (changes++ >= changesMax) throw new Crash();
-      return work(...args);
-    };
-  };
-  return {
-    ...nodeStoreDisk,
-    create: change(nodeStoreDisk.create),
-    pwrite: change(nodeStoreDisk.pwrite),
-    fdatasync: change(nodeStoreDisk.fdatasync),
-    truncate: change(nodeStoreDisk.truncate),
-    rename: change(nodeStoreDisk.rename),
-    unlink: change(nodeStoreDisk.unlink),
-    mkdir: change(nodeStoreDisk.mkdir),
-    fsyncDir: change(nodeStoreDisk.fsyncDir),
-    rmdir: change(nodeStoreDisk.rmdir),
-  };
 }
 
 /** Runs `steps` on a disk that crashes before its nth change, for every n, and `check` after each. Returns the count. */
