@@ -35,6 +35,7 @@ import { createMachines } from "./machines.ts";
 import { electionTimeoutMs, type ReplicaOptions, requestTimeoutMs } from "./options.ts";
 import { type ProposalDone, Proposals } from "./proposals.ts";
 import { Publisher } from "./publisher.ts";
+import { raftLines } from "./raft-lines.ts";
 import { ReadBarrier, type ReadDone } from "./read-barrier.ts";
 import { recover } from "./recover.ts";
 import { RequestIds } from "./request-ids.ts";
@@ -508,12 +509,7 @@ export class Replica {
       heartbeatTicks: 1,
       storage: this.#storage,
       random,
-      logger: {
-        debug: (line) => logger.debug(line),
-        info: (line) => logger.info(line),
-        warning: (line) => logger.warn(line),
-        error: (line) => logger.error(line),
-      },
+      logger: raftLines(logger),
       applied,
       asyncStorageWrites: true,
       messageBytesMax,
