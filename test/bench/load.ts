@@ -67,7 +67,7 @@ export async function h2load(
 
 /** Runs etcd's benchmark; `section` is the heading of the summary to read where it prints several. */
 export async function benchmark(
-  member: Member,
+  member: Pick<Member, "endpoint">,
   args: readonly string[],
   calls: number,
   { connections, streams }: Concurrency,

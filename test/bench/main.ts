@@ -2,15 +2,17 @@
 //
 //   npm run bench -- [--quick] [--rounds N] [--only NAME] [--kinds etcd,etcdlike]
 //
-// `--only` takes a part of a workload's name, or "large", or "crash". Load generator and member share the
+// `--only` takes a part of a workload's name, or "large", "cluster", "failover" or "crash". Load generator and member share the
 // processors, so figures compare members with each other and not with other machines.
 import { execFileSync } from "node:child_process";
 import { cpus, tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { TestClient } from "../conformance/client.ts";
 import { type Member, type MemberKind, start } from "../tools/member.ts";
+import { measureCluster, measureFailover } from "./cluster.ts";
 import { killUnderLoad } from "./crash.ts";
 import { measureLarge } from "./large.ts";
+import { quantile } from "./load.ts";
 import { usageOf } from "./process.ts";
 import { Table } from "./table.ts";
 import { revisionOf, type Workload, workloads } from "./workloads.ts";
@@ -30,6 +32,7 @@ const quickDivisor = 10;
 const warmUpDivisor = 10;
 const largeKeys = args.quick ? 100_000 : 1_000_000;
 const smallKeys = 1_000;
+const failoverKills = args.quick ? 5 : 50;
 const crashLoadMs = args.quick ? 1_000 : 3_000;
 /** A million keys need more than the two GiB that are etcd's default while they are loaded. */
 const quota = ["--quota-backend-bytes", String(8 * 1024 * 1024 * 1024)];
@@ -102,6 +105,29 @@ if ("large".includes(args.only))
       for (const value of startAfterKillMs) table.add(name, "start ms after kill -9", kind, value);
       for (const value of residentMib) table.add(name, "resident MiB", kind, value);
     }
+
+if ("cluster".includes(args.only))
+  for (let round = 1; round <= rounds; round++)
+    for (const kind of kinds) {
+      console.log(`round ${round}, 3 members of ${kind}`);
+      const figures = await measureCluster(kind, args.quick ? quickDivisor : 1).catch((error: Error) =>
+        fail(`3 members of ${kind}: ${error.message}`),
+      );
+      for (const { workload, measure, value } of figures ?? []) table.add(workload, measure, kind, value);
+    }
+
+if ("failover".includes(args.only))
+  for (const kind of kinds) {
+    console.log(`${failoverKills} kills of the leader, 3 members of ${kind}`);
+    const tookMs = await measureFailover(kind, failoverKills).catch((error: Error) =>
+      fail(`failover of ${kind}: ${error.message}`),
+    );
+    if (tookMs === undefined) continue;
+    const sorted = [...tookMs].sort((a, b) => a - b);
+    const name = `3 members, first write after kill -9 of the leader, ${failoverKills} kills`;
+    table.add(name, "p50 ms", kind, quantile(sorted, 0.5));
+    table.add(name, "p99 ms", kind, quantile(sorted, 0.99));
+  }
 
 table.print();
 
