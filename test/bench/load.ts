@@ -31,6 +31,7 @@ export async function h2load(
   call: { readonly path: string; readonly type: string; readonly request: InputMessage },
   calls: number,
   { connections, streams }: Concurrency,
+  url = member.clientUrl,
 ): Promise<LoadResult> {
   const folder = await mkdtemp(join(tmpdir(), "h2load-"));
   try {
@@ -43,7 +44,7 @@ export async function h2load(
     const output = await run(await debianTool("h2load"), [
       ...["-n", String(calls), "-c", String(connections), "-m", String(streams), "-d", bodyFile],
       ...["-H", "content-type: application/grpc", "-H", "te: trailers", `--log-file=${log}`],
-      `${member.clientUrl}${call.path}`,
+      `${url}${call.path}`,
     ]);
     const succeeded = Number(/(\d+) succeeded/.exec(output)?.[1] ?? 0);
     if (succeeded !== calls) throw new Error(`h2load: ${succeeded} of ${calls} calls succeeded\n${output}`);

@@ -9,6 +9,7 @@ import { cpus, tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { TestClient } from "../conformance/client.ts";
 import { type Member, type MemberKind, start } from "../tools/member.ts";
+import { secureListener } from "../tools/secure.ts";
 import { measureCluster, measureFailover } from "./cluster.ts";
 import { killUnderLoad } from "./crash.ts";
 import { measureLarge } from "./large.ts";
@@ -45,15 +46,15 @@ function fail(text: string): undefined {
   console.log(`FAIL ${text}`);
 }
 
-async function measure(member: Member, workload: Workload): Promise<void> {
+async function measure(member: Member, workload: Workload, secureUrl: string): Promise<void> {
   const calls = args.quick ? Math.ceil(workload.calls / quickDivisor) : workload.calls;
   const client = new TestClient(member.endpoint);
   try {
     await workload.prepare?.(client);
-    await workload.run(member, Math.ceil(calls / warmUpDivisor));
+    await workload.run(member, Math.ceil(calls / warmUpDivisor), secureUrl);
     const revision = await revisionOf(client);
     const before = await usageOf(member);
-    const result = await workload.run(member, calls);
+    const result = await workload.run(member, calls, secureUrl);
     const after = await usageOf(member);
     const made = (await revisionOf(client)) - revision;
     const expected = workload.revisions?.(calls);
@@ -86,9 +87,11 @@ console.log(`${cpus().length} processors, data on ${fileSystem?.trim()}, ${round
 for (let round = 1; round <= rounds && chosen.length > 0; round++)
   for (const kind of kinds) {
     console.log(`round ${round}, ${kind}`);
-    const member = await start({ kind, flags: quota });
-    for (const workload of chosen) await measure(member, workload);
+    const secure = await secureListener();
+    const member = await start({ kind, ports: secure.ports, flags: [...quota, ...secure.flags] });
+    for (const workload of chosen) await measure(member, workload, secure.url);
     await member.stop();
+    await secure.remove();
   }
 
 if ("large".includes(args.only))

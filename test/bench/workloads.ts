@@ -9,7 +9,8 @@ export interface Workload {
   /** Calls of one round; a tenth of it with `--quick`. */
   readonly calls: number;
   readonly prepare?: (client: TestClient) => Promise<void>;
-  readonly run: (member: Member, calls: number) => Promise<LoadResult>;
+  /** `secureUrl` is where the member serves clients over TLS. */
+  readonly run: (member: Member, calls: number, secureUrl: string) => Promise<LoadResult>;
   /** How many revisions so many calls make, where that is known. */
   readonly revisions?: (calls: number) => number;
 }
@@ -26,41 +27,36 @@ const keysPerTxn = 100;
 const watchStreams = 10;
 const watchesPerStream = 100;
 
+const putCall = { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } };
+
+/** Puts of one key over and over, ten connections with a hundred streams each. */
+export function putOnOne(member: Member, calls: number): Promise<LoadResult> {
+  return h2load(member, putCall, calls, many);
+}
+
 export const workloads: readonly Workload[] = [
   {
     name: "put, h2load, 10 x 100",
     calls: 200_000,
-    run: (member, calls) =>
-      h2load(
-        member,
-        { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } },
-        calls,
-        many,
-      ),
+    run: putOnOne,
+    revisions: (calls) => calls,
+  },
+  {
+    name: "put over TLS, h2load, 10 x 100",
+    calls: 100_000,
+    run: (member, calls, secureUrl) => h2load(member, putCall, calls, many, secureUrl),
     revisions: (calls) => calls,
   },
   {
     name: "put, h2load, 1000 x 1",
     calls: 100_000,
-    run: (member, calls) =>
-      h2load(
-        member,
-        { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } },
-        calls,
-        wide,
-      ),
+    run: (member, calls) => h2load(member, putCall, calls, wide),
     revisions: (calls) => calls,
   },
   {
     name: "put, h2load, one client",
     calls: 5_000,
-    run: (member, calls) =>
-      h2load(
-        member,
-        { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } },
-        calls,
-        alone,
-      ),
+    run: (member, calls) => h2load(member, putCall, calls, alone),
     revisions: (calls) => calls,
   },
   {

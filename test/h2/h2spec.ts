@@ -1,34 +1,34 @@
 // h2spec against a real member in clear text, on a path of the HTTP routes and on one of gRPC, and over TLS.
 import { spawn } from "node:child_process";
 import { start } from "../tools/member.ts";
+import { secureListener } from "../tools/secure.ts";
 import { toolPath } from "../tools/toolchain.ts";
 import type { Report } from "./main.ts";
-import { startTls } from "./tls-server.ts";
 
 const testCount = 145;
 /** How long h2spec waits for what must come. */
 const answerSeconds = 5;
 const runMsMax = 400_000;
-/** One test opens a stream more than allowed. */
-const fewStreams = ["--max-concurrent-streams", "100"];
 
 export async function runH2spec(report: Report): Promise<void> {
   const program = await toolPath("h2spec");
-  const member = await start({ kind: "etcdlike", flags: fewStreams });
+  const secure = await secureListener();
+  const member = await start({
+    kind: "etcdlike",
+    ports: secure.ports,
+    // One test opens a stream more than allowed.
+    flags: [...secure.flags, "--max-concurrent-streams", "100"],
+  });
+  const clear = ["-p", String(member.ports.client)];
+  const tls = ["-t", "-k", "-p", String(secure.port)];
   try {
     for (const path of ["/version", "/etcdserverpb.KV/Range"]) {
-      const problem = await h2spec(program, ["-p", String(member.ports.client), "-P", path]);
-      report(`h2spec, clear text, ${path}`, problem);
+      report(`h2spec, clear text, ${path}`, await h2spec(program, [...clear, "-P", path]));
     }
+    report("h2spec, TLS, /version", await h2spec(program, [...tls, "-P", "/version"]));
   } finally {
     await member.stop();
-  }
-  const tls = await startTls();
-  try {
-    const problem = await h2spec(program, ["-t", "-k", "-p", String(tls.port), "-P", "/version"]);
-    report("h2spec, TLS, /version", problem);
-  } finally {
-    await tls.stop();
+    await secure.remove();
   }
 }
 
