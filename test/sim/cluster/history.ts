@@ -1,0 +1,299 @@
+// What a cluster did, as seen from outside all of its members, and the rules it is held to: one function a rule, and a
+// failure carries the rule's name.
+
+import { createHash } from "node:crypto";
+import { textOf } from "../../../node/lib/bytes.ts";
+import { hexId, type LeaseId, type NodeId } from "../../../node/lib/ids.ts";
+import type { RevisionEvents } from "../../../node/mvcc/watch-event.ts";
+import type { Replica } from "../../../node/replica/replica.ts";
+import { KeyValueScan } from "../../../node/wire/hot-kv.ts";
+import type { Entry } from "../../../node/wire/raft.ts";
+
+export const rules = [
+  "electionSafety",
+  "logMatching",
+  "leaderCompleteness",
+  "stateMachineSafety",
+  "acknowledgedWrites",
+  "linearizability",
+  "watch",
+  "equalHashes",
+  "leaseExpiry",
+  "membershipAgreement",
+  "liveness",
+] as const;
+export type RuleName = (typeof rules)[number];
+
+export class RuleBroken extends Error {
+  override readonly name = "RuleBroken";
+  readonly rule: RuleName;
+
+  constructor(rule: RuleName, text: string) {
+    super(`${rule}: ${text}`);
+    this.rule = rule;
+  }
+}
+
+interface Version {
+  readonly revision: number;
+  /** Undefined: deleted. */
+  readonly value: string | undefined;
+}
+
+export class History {
+  readonly asked = new Map<RuleName, number>(rules.map((rule) => [rule, 0]));
+  readonly #leaders = new Map<number, NodeId>();
+  readonly #entries = new Map<string, string>();
+  readonly #applied = new Map<number, string>();
+  readonly #revisions = new Map<number, string>();
+  readonly #versions = new Map<string, Version[]>();
+  /** Highest index of an entry whose write was acknowledged. */
+  #acknowledgedIndex = 0;
+  /** Lowest revision that a linearizable operation that begins now may see. */
+  #floor = 1;
+  #newest = 1;
+  readonly #indexByRequest = new Map<bigint, number>();
+
+  /** The highest revision that any member has applied. */
+  get newest(): number {
+    return this.#newest;
+  }
+
+  get floor(): number {
+    return this.#floor;
+  }
+
+  /** At most one leader a term. */
+  electionSafety(id: NodeId, term: number): boolean {
+    this.#ask("electionSafety");
+    const known = this.#leaders.get(term);
+    if (known === undefined) this.#leaders.set(term, id);
+    else if (known !== id) {
+      throw new RuleBroken("electionSafety", `term ${term} is led by ${hexId(known)} and by ${hexId(id)}`);
+    }
+    return known === undefined;
+  }
+
+  /** Entries of one index and term are the same in every log. */
+  logMatching(id: NodeId, { index, term, type, data }: Entry): void {
+    this.#ask("logMatching");
+    const place = `${index}/${term}`;
+    const digest = `${type} ${createHash("sha1").update(data).digest("base64")}`;
+    const known = this.#entries.get(place);
+    if (known === undefined) this.#entries.set(place, digest);
+    else if (known !== digest) {
+      throw new RuleBroken("logMatching", `${hexId(id)} has another entry ${place} than others`);
+    }
+  }
+
+  /** A new leader's log holds everything that was acknowledged before. */
+  leaderCompleteness(id: NodeId, term: number, lastIndex: number): void {
+    this.#ask("leaderCompleteness");
+    if (lastIndex >= this.#acknowledgedIndex) return;
+    throw new RuleBroken(
+      "leaderCompleteness",
+      `${hexId(id)} leads term ${term} with entries up to ${lastIndex}, ${this.#acknowledgedIndex} was acknowledged`,
+    );
+  }
+
+  /** Every member applies the same at an index, with the same effect. */
+  stateMachineSafety(id: NodeId, index: number, requestId: bigint | undefined, effect: string): void {
+    this.#ask("stateMachineSafety");
+    const text = `${requestId} ${effect}`;
+    const known = this.#applied.get(index);
+    if (known === undefined) {
+      this.#applied.set(index, text);
+      if (requestId !== undefined) this.#indexByRequest.set(requestId, index);
+    } else if (known !== text) {
+      throw new RuleBroken(
+        "stateMachineSafety",
+        `entry ${index} did "${text}" on ${hexId(id)}, "${known}" elsewhere`,
+      );
+    }
+  }
+
+  /** What a revision changed, as the hub of a member is told. */
+  revision(id: NodeId, { revision, events }: RevisionEvents): void {
+    this.#ask("stateMachineSafety");
+    const changes = events.map(({ type, key, kv }) => {
+      const scan = new KeyValueScan(kv);
+      const value = type === "put" ? textOf(scan.value) : undefined;
+      return { key: textOf(key), value, version: scan.version, create: scan.createRevision };
+    });
+    const text = JSON.stringify(changes);
+    const known = this.#revisions.get(revision);
+    if (known !== undefined) {
+      if (known === text) return;
+      throw new RuleBroken(
+        "stateMachineSafety",
+        `revision ${revision} is ${text} on ${hexId(id)}, ${known} elsewhere`,
+      );
+    }
+    this.#revisions.set(revision, text);
+    this.#newest = Math.max(this.#newest, revision);
+    for (const { key, value } of changes) {
+      const versions = this.#versions.get(key);
+      if (versions === undefined) this.#versions.set(key, [{ revision, value }]);
+      else versions.push({ revision, value });
+    }
+  }
+
+  /** A write was acknowledged with this revision; it began when the floor was `floor`. */
+  acknowledgedWrite(write: {
+    readonly key: string;
+    readonly value: string | undefined;
+    readonly revision: number;
+    readonly floor: number;
+    readonly index: number;
+  }): void {
+    this.#ask("acknowledgedWrites");
+    const { key, value, revision, floor, index } = write;
+    const found = this.#versions.get(key)?.find((version) => version.revision === revision);
+    if (found === undefined || found.value !== value) {
+      throw new RuleBroken("acknowledgedWrites", `revision ${revision} did not set ${key} to ${value}`);
+    }
+    if (revision <= floor) {
+      throw new RuleBroken(
+        "linearizability",
+        `a write got revision ${revision}, ${floor} was seen before it began`,
+      );
+    }
+    this.#acknowledgedIndex = Math.max(this.#acknowledgedIndex, index);
+    this.#floor = Math.max(this.#floor, revision);
+  }
+
+  /** A linearizable read was answered. */
+  linearizableRead(read: {
+    readonly key: string;
+    readonly value: string | undefined;
+    readonly revision: number;
+    readonly floor: number;
+  }): void {
+    this.#ask("linearizability");
+    const { key, value, revision, floor } = read;
+    if (revision < floor) {
+      throw new RuleBroken(
+        "linearizability",
+        `a read saw revision ${revision}, ${floor} was seen before it began`,
+      );
+    }
+    const expected = this.valueAt(key, revision);
+    if (expected !== value) {
+      throw new RuleBroken("linearizability", `${key} at ${revision} is ${expected}, a read saw ${value}`);
+    }
+    this.#floor = Math.max(this.#floor, revision);
+  }
+
+  /** The index of an applied request. */
+  indexOf(requestId: bigint): number {
+    return this.#indexByRequest.get(requestId) ?? 0;
+  }
+
+  valueAt(key: string, revision: number): string | undefined {
+    let value: string | undefined;
+    for (const version of this.#versions.get(key) ?? [])
+      if (version.revision <= revision) value = version.value;
+    return value;
+  }
+
+  /** A watch from `from` on saw, in this order, what happened: nothing out of order, twice or left out. */
+  watch(where: string, revision: number, expectedNext: number, keys: readonly string[]): void {
+    this.#ask("watch");
+    if (revision < expectedNext) {
+      throw new RuleBroken(
+        "watch",
+        `${where} saw revision ${revision} again or late, ${expectedNext} was next`,
+      );
+    }
+    for (let missed = expectedNext; missed < revision; missed++) {
+      const text = this.#revisions.get(missed);
+      if (text !== undefined) throw new RuleBroken("watch", `${where} missed revision ${missed}: ${text}`);
+    }
+    const text = this.#revisions.get(revision);
+    const known = text === undefined ? [] : (JSON.parse(text) as readonly { readonly key: string }[]);
+    if (known.map(({ key }) => key).join() !== keys.join()) {
+      throw new RuleBroken(
+        "watch",
+        `${where} saw ${keys.join()} at revision ${revision}, it changed ${text}`,
+      );
+    }
+  }
+
+  /** Members that have applied the same hold the same. */
+  equalHashes(replicas: readonly Replica[]): void {
+    const byIndex = new Map<number, { readonly id: NodeId; readonly digest: string }>();
+    for (const replica of replicas) {
+      if (replica.isInstalling) continue;
+      const digest = digestOf(replica);
+      const known = byIndex.get(replica.appliedIndex);
+      if (known === undefined) byIndex.set(replica.appliedIndex, { id: replica.nodeId, digest });
+      else {
+        this.#ask("equalHashes");
+        if (known.digest !== digest) {
+          throw new RuleBroken(
+            "equalHashes",
+            `at index ${replica.appliedIndex} ${hexId(replica.nodeId)} holds ${digest}, ${hexId(known.id)} ${known.digest}`,
+          );
+        }
+      }
+    }
+  }
+
+  /** A lease that nobody revoked is gone no earlier than its time after it was last renewed. */
+  leaseExpiry(id: LeaseId, elapsedMs: number, ttlMs: number): void {
+    this.#ask("leaseExpiry");
+    if (elapsedMs >= ttlMs) return;
+    throw new RuleBroken(
+      "leaseExpiry",
+      `lease ${id} of ${ttlMs} ms was revoked ${elapsedMs} ms after a renewal`,
+    );
+  }
+
+  /** Raft's configuration and the stored members are the same members. */
+  membershipAgreement(replica: Replica): void {
+    // Raft has taken the snapshot's configuration on; the store with the members is on its way.
+    if (replica.isInstalling) return;
+    this.#ask("membershipAgreement");
+    const { config } = replica.raftStatus;
+    const members = replica.members.list();
+    const stored = [
+      members.filter(({ isLearner }) => !isLearner).map(({ id }) => hexId(id)),
+      members.filter(({ isLearner }) => isLearner).map(({ id }) => hexId(id)),
+    ].map((ids) => ids.sort().join());
+    const raft = [config.voters.map(hexId), config.learners.map(hexId)].map((ids) => ids.sort().join());
+    if (stored.join(";") === raft.join(";")) return;
+    throw new RuleBroken(
+      "membershipAgreement",
+      `${hexId(replica.nodeId)} stores ${stored.join(";")}, its Raft has ${raft.join(";")}`,
+    );
+  }
+
+  /** Once the faults have ended, the cluster goes on. */
+  liveness(isTrue: boolean, text: () => string): void {
+    this.#ask("liveness");
+    if (!isTrue) throw new RuleBroken("liveness", text());
+  }
+
+  #ask(rule: RuleName): void {
+    this.asked.set(rule, (this.asked.get(rule) ?? 0) + 1);
+  }
+}
+
+const everything = { recordsMax: Number.POSITIVE_INFINITY, bytesMax: Number.POSITIVE_INFINITY };
+
+function digestOf(replica: Replica): string {
+  const started = replica.store.startHashKv(0);
+  if (!started.ok) throw new RuleBroken("equalHashes", `HashKV answers ${started.reason}`);
+  let hash: number;
+  if ("known" in started) ({ hash } = started.known);
+  else {
+    while (!started.job.step(everything));
+    ({ hash } = started.job.result());
+    started.job.close();
+  }
+  const members = replica.members
+    .list()
+    .map(({ id, isLearner, peerUrls }) => `${hexId(id)}${isLearner}${peerUrls}`);
+  const leases = replica.lessor.leases().map(String).sort();
+  return `${replica.store.currentRevision}/${replica.store.compactRevision} ${hash} ${leases} ${members}`;
+}
