@@ -4,7 +4,7 @@
 
 import type { Operation } from "../api/cluster-status.ts";
 import { labels } from "../api/group.ts";
-import { memberNameOf, volumeNameOf } from "../model/names.ts";
+import { initialClusterOf, memberNameOf, volumeNameOf } from "../model/names.ts";
 import type { Observation } from "../model/observation.ts";
 import { objectKey, renderedObjects } from "../render/objects.ts";
 import { templateHashOf } from "../render/pod.ts";
@@ -63,7 +63,7 @@ function nextStep(view: View, rendered: Rendered): Step {
   if (operation !== undefined) return stepOf(view, operation, rendered);
   if (!view.hasQuorum) return wait("too few members answer to change anything", "QuorumLost");
   return (
-    stepToLabel(view) ??
+    stepToMark(view) ??
     stepToHeal(view) ??
     stepToTidy(view) ??
     stepToScale(view) ??
@@ -138,8 +138,11 @@ function isCaredFor(operation: Operation, name: string): boolean {
   return name === (operation.type === "Replace" ? operation.replacement : operation.member);
 }
 
-/** Voters, and only they, stand behind the client Service. */
-function stepToLabel(view: View): Step | undefined {
+/** Voters, and only they, stand behind the client Service; and every Pod knows the members of now. */
+function stepToMark(view: View): Step | undefined {
+  const { cluster, roster } = view.observation;
+  if (roster === undefined) return undefined;
+  const initialCluster = initialClusterOf(cluster, roster.members);
   for (const { name, pod, entry } of view.members) {
     if (pod === undefined || entry === undefined || pod.isTerminating) continue;
     const role = entry.isLearner ? "learner" : "voter";
@@ -150,6 +153,10 @@ function stepToLabel(view: View): Step | undefined {
         role,
         why: `its label ${labels.role} was ${pod.role ?? "missing"}`,
       });
+    }
+    if (pod.initialCluster !== initialCluster) {
+      const why = "should its disk be lost, it asks the members of now";
+      return act({ kind: "UpdatePod", name, initialCluster, why });
     }
   }
   return undefined;

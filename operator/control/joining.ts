@@ -1,8 +1,8 @@
 // The steps by which a new member comes to be: object, entry in the live list, volume, Pod, vote.
 
 import type { MemberSpec } from "../api/member.ts";
-import { clusterTokenOf, memberOfPeerUrl, peerUrlOf, volumeNameOf } from "../model/names.ts";
-import type { Observation, RosterEntry } from "../model/observation.ts";
+import { clusterTokenOf, initialClusterOf, peerUrlOf, volumeNameOf } from "../model/names.ts";
+import type { Observation } from "../model/observation.ts";
 import { act, type Step, wait } from "./decision.ts";
 import type { MemberView, View } from "./view.ts";
 
@@ -22,7 +22,7 @@ export function stepToLearner(view: View, name: string, slot: number, why: strin
     return act({ kind: "AddLearner", member: name, peerUrl, why });
   }
   // As long as it has not started, it has to know the members of now.
-  const initialCluster = initialClusterOf(observation, roster.members, name);
+  const initialCluster = initialClusterOf(cluster, roster.members);
   const hasStarted = joiner.entry.name !== "";
   if (!hasStarted && joiner.member.spec.initialCluster !== initialCluster) {
     return act({ kind: "UpdateMember", name, initialCluster, why: "the members it starts with changed" });
@@ -101,21 +101,6 @@ export function memberSpecOf(
     volumeName: volumeNameOf(name),
     storage: { size, ...(storageClassName === undefined ? {} : { storageClassName }) },
   };
-}
-
-/** NAME=URL pairs of all members, by name; an entry that has not started is known by its peer URL. */
-export function initialClusterOf(
-  { cluster }: Observation,
-  entries: readonly RosterEntry[],
-  joiner: string,
-): string {
-  return entries
-    .map((entry) => {
-      const name = entry.name === "" ? (memberOfPeerUrl(cluster, entry.peerUrl) ?? joiner) : entry.name;
-      return `${name}=${entry.peerUrl}`;
-    })
-    .sort()
-    .join(",");
 }
 
 /** The lowest slot that no member has. */

@@ -1,6 +1,7 @@
 // Names that follow from others. A member, its EtcdLikeMember and its Pod share one name; it is never given out
 // twice, so that nothing of a lost member can be taken for its successor.
 import type { Cluster } from "./objects.ts";
+import type { RosterEntry } from "./observation.ts";
 
 export const clientPort = 2379;
 export const peerPort = 2380;
@@ -64,4 +65,15 @@ export function fnv1a(text: string): number {
     hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
   }
   return hash;
+}
+
+/** NAME=URL pairs of all members, by name; an entry that has not started is known by its peer URL. */
+export function initialClusterOf(cluster: Cluster, entries: readonly RosterEntry[]): string {
+  return entries
+    .map(({ id, name, peerUrl }) => {
+      const known = name === "" ? (memberOfPeerUrl(cluster, peerUrl) ?? `id-${id}`) : name;
+      return `${known}=${peerUrl}`;
+    })
+    .sort()
+    .join(",");
 }

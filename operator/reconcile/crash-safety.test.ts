@@ -61,6 +61,8 @@ const scenarios: readonly Scenario[] = [
       await ready(run, 3);
       const name = run.world.leaderName() ?? "";
       run.world.wipe(name);
+      await run.until(() => run.cluster().status?.operation?.type === "Replace");
+      assert.equal(run.cluster().status?.operation?.reason, "it ended with DATA_LOST");
       await run.until(() => !names(run).includes(name));
       await ready(run, 3);
       assert.ok(!names(run).includes(name), "the new member has another name");

@@ -5,7 +5,14 @@ import { annotations, apiVersion, labels, resources } from "../api/group.ts";
 import type { Json } from "../api/schema.ts";
 import { must } from "../lib/assert.ts";
 import { canonical } from "../lib/canonical.ts";
-import { clientPort, clientUrlOf, peerPort, peerServiceName, peerUrlOf } from "../model/names.ts";
+import {
+  clientPort,
+  clientUrlOf,
+  initialClusterOf,
+  peerPort,
+  peerServiceName,
+  peerUrlOf,
+} from "../model/names.ts";
 import type { Member } from "../model/objects.ts";
 import type { Observation } from "../model/observation.ts";
 
@@ -43,7 +50,7 @@ export function podOf(
         "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
         ...template.annotations,
         [annotations.templateHash]: templateHashOf(observation, name),
-        [annotations.initialCluster]: must(member.spec.initialCluster, "a Pod waits for initialCluster"),
+        [annotations.initialCluster]: initialClusterFor(observation, member, initialClusterState),
         [annotations.initialClusterState]: initialClusterState,
       },
       ownerReferences: [
@@ -58,6 +65,17 @@ export function podOf(
     },
     spec: podSpecOf(observation, member),
   };
+}
+
+/** Of now if it is known: a member whose disk was emptied has to ask the others what became of it. */
+function initialClusterFor(
+  { cluster, roster }: Observation,
+  { spec }: Member,
+  initialClusterState: "new" | "existing",
+): string {
+  if (initialClusterState === "existing" && roster !== undefined)
+    return initialClusterOf(cluster, roster.members);
+  return must(spec.initialCluster, "a Pod waits for initialCluster");
 }
 
 /** Of everything in the Pod that an update brings in. */

@@ -6,6 +6,15 @@ import { must } from "../../node/lib/assert.ts";
 const programs: Readonly<Record<string, { readonly path: string; readonly debianPackage: string }>> = {
   "etcdctl-3.4": { path: "/usr/bin/etcdctl", debianPackage: "etcd-client" },
   unzip: { path: "/usr/bin/unzip", debianPackage: "unzip" },
+  buildah: { path: "/usr/bin/buildah", debianPackage: "buildah" },
+  debootstrap: { path: "/usr/sbin/debootstrap", debianPackage: "debootstrap" },
+  busybox: { path: "/bin/busybox", debianPackage: "busybox-static" },
+  containerd: { path: "/usr/bin/containerd", debianPackage: "containerd" },
+  runc: { path: "/usr/sbin/runc", debianPackage: "runc" },
+  cni: { path: "/usr/lib/cni/bridge", debianPackage: "containernetworking-plugins" },
+  ip: { path: "/usr/sbin/ip", debianPackage: "iproute2" },
+  iptables: { path: "/usr/sbin/iptables", debianPackage: "iptables" },
+  conntrack: { path: "/usr/sbin/conntrack", debianPackage: "conntrack" },
   h2load: { path: "/usr/bin/h2load", debianPackage: "nghttp2-client" },
 };
 

@@ -1,7 +1,7 @@
 // Observations from a few words: a healthy cluster named c with members c-0, c-1, ..., and what is different.
 import type { ClusterStatus } from "../../api/cluster-status.ts";
 import type { ExitReason } from "../../model/exits.ts";
-import { peerUrlOf } from "../../model/names.ts";
+import { initialClusterOf, peerUrlOf } from "../../model/names.ts";
 import type { Cluster, Member } from "../../model/objects.ts";
 import type { Observation, Probe, RosterEntry } from "../../model/observation.ts";
 import { objectKey, renderedObjects } from "../../render/objects.ts";
@@ -102,6 +102,7 @@ export function observationOf(situation: Situation): Observation {
         role: "voter",
         templateHash: situation.outdated?.includes(name) === true ? "old" : templateHashOf(observation, name),
         initialClusterState: "existing",
+        initialCluster: initialClusterOf(cluster, observation.roster?.members ?? []),
         ...(exit === undefined ? {} : { exit: { code: 60, reason: exit.reason, message: "" } }),
         restarts: exit?.restarts ?? 0,
       };

@@ -133,8 +133,10 @@ export class World implements Members {
     }
     const entry = this.#entries.find((one) => one.peerUrl === peerUrl);
     if (entry === undefined) return "not a member";
-    if (entry.name !== "") return "DATA_LOST";
     const told = (notes[annotations.initialCluster] ?? "").split(",").map((pair) => pair.split("=")[1]);
+    const asked = this.#entries.filter((one) => one !== entry && told.includes(one.peerUrl));
+    if (!asked.some((one) => this.#runs(one.id))) return "no member answers";
+    if (entry.name !== "") return "DATA_LOST";
     const known = this.#entries.map((one) => one.peerUrl);
     if (told.toSorted().join() !== known.toSorted().join()) return "the member count is unequal";
     disk.memberId = entry.id;
