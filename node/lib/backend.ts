@@ -80,6 +80,20 @@ export interface StoreGeneration {
   discard(): void;
 }
 
+/** How a defragmentation ended. The store holds the same records in every case. */
+export type DefragmentOutcome =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: "underWay" }
+  /** The store was replaced or closed meanwhile. */
+  | { readonly ok: false; readonly reason: "interrupted" }
+  | {
+      readonly ok: false;
+      readonly reason: "noSpace";
+      readonly neededBytes: number;
+      readonly availableBytes: number;
+    }
+  | { readonly ok: false; readonly reason: "failed"; readonly text: string };
+
 /** A storage adapter. Reads see the newest finished flush. */
 export interface Engine extends BackendReader {
   /**
@@ -92,6 +106,11 @@ export interface Engine extends BackendReader {
   size(): EngineSize;
   /** All reads from now on see the generation, and so do later flushes. It is durable. Not while a flush is under way. */
   install(generation: StoreGeneration): void;
+  /**
+   * Writes the store anew without the free space in its file. Reads and flushes go on meanwhile; what is flushed until
+   * then is in the new file too. `done` runs once, when the new file is the store or nothing has changed.
+   */
+  defragment(done: (outcome: DefragmentOutcome) => void): void;
   /** Waits for a flush that is under way, then closes. `done` runs when the files are closed. */
   close(done: () => void): void;
 }

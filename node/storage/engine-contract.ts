@@ -2,7 +2,14 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Bucket, buckets, type Engine, type EngineOperation, type KeyRange } from "../lib/backend.ts";
+import {
+  type Bucket,
+  buckets,
+  type DefragmentOutcome,
+  type Engine,
+  type EngineOperation,
+  type KeyRange,
+} from "../lib/backend.ts";
 import { compareBytes, utf8 } from "../lib/bytes.ts";
 import { type Random, SeededRandom } from "../lib/random.ts";
 import { sortKeyOf } from "../lib/sorted-map.ts";
@@ -189,6 +196,71 @@ export function testEngineContract(name: string, open: () => Promise<EngineUnder
       assert.equal(isFlushed, true);
       assert.deepEqual(again.get("key", utf8("a")), utf8("1"));
     }));
+
+  test(`${name}: a defragmentation changes no record, and reads and flushes go on meanwhile`, () =>
+    withEngine(open, async ({ engine, reopen }) => {
+      const random = new SeededRandom(17);
+      const model: Model = new Map(buckets.map((bucket) => [bucket, new Map()]));
+      const flushSome = async (): Promise<void> => {
+        const batch = randomBatch(random);
+        await flushed(engine, batch);
+        for (const { bucket, key, value } of batch) {
+          if (value === undefined) model.get(bucket)?.delete(sortKeyOf(key));
+          else model.get(bucket)?.set(sortKeyOf(key), value);
+        }
+      };
+      for (let round = 0; round < 3; round++) {
+        for (let i = 0; i < 10; i++) await flushSome();
+        let outcome: DefragmentOutcome | undefined;
+        // Asked for while a flush is under way, too.
+        const flushing = flushSome();
+        engine.defragment((ended) => {
+          outcome = ended;
+        });
+        await flushing;
+        for (let i = 0; i < 10_000 && outcome === undefined; i++) {
+          await flushSome();
+          compareWithModel(engine, model, random);
+        }
+        assert.deepEqual(outcome, { ok: true });
+        compareWithModel(engine, model, random);
+        await flushSome();
+        compareWithModel(engine, model, random);
+      }
+      compareWithModel(await reopen(), model, random);
+    }));
+
+  test(`${name}: a defragmentation gives back the room of what was deleted`, () =>
+    withEngine(open, async ({ engine, reopen }) => {
+      const records = Array.from({ length: 2000 }, (_, i) => put("key", `k${10_000 + i}`, "v".repeat(1000)));
+      await flushed(engine, records);
+      const removed = records.slice(0, 1800);
+      await flushed(
+        engine,
+        removed.map(({ bucket, key }) => ({ bucket, key, value: undefined })),
+      );
+      const before = engine.size();
+      assert.deepEqual(await defragmented(engine), { ok: true });
+      const after = engine.size();
+      const text = JSON.stringify({ before, after });
+      assert.ok(after.sizeBytes < before.sizeBytes / 4, text);
+      assert.ok(after.sizeBytes <= 1.3 * after.sizeInUseBytes, text);
+      assert.equal(recordsOf(engine, "key", { start: new Uint8Array(0) }).length, 200);
+      assert.equal(recordsOf(await reopen(), "key", { start: new Uint8Array(0) }).length, 200);
+    }));
+
+  test(`${name}: one defragmentation at a time, and closing ends it`, () =>
+    withEngine(open, async ({ engine, isDeferred, reopen }) => {
+      await flushed(engine, [put("key", "a", "1")]);
+      const first = defragmented(engine);
+      const second = await defragmented(engine);
+      if (isDeferred) assert.deepEqual(second, { ok: false, reason: "underWay" });
+      const again = await reopen();
+      assert.deepEqual(await first, isDeferred ? { ok: false, reason: "interrupted" } : { ok: true });
+      assert.deepEqual(again.get("key", utf8("a")), utf8("1"));
+      assert.deepEqual(await defragmented(again), { ok: true });
+      assert.deepEqual(again.get("key", utf8("a")), utf8("1"));
+    }));
 }
 
 async function withEngine(
@@ -209,6 +281,10 @@ export function put(bucket: Bucket, key: string, value: string): EngineOperation
 
 function remove(bucket: Bucket, key: string): EngineOperation {
   return { bucket, key: utf8(key), value: undefined };
+}
+
+export function defragmented(engine: Engine): Promise<DefragmentOutcome> {
+  return new Promise((resolve) => engine.defragment(resolve));
 }
 
 export function flushed(engine: Engine, operations: readonly EngineOperation[]): Promise<void> {

@@ -30,6 +30,7 @@ function storingIndexFirst(engine: Engine): Engine {
     cursor: (bucket, range) => engine.cursor(bucket, range),
     size: () => engine.size(),
     install: (generation) => engine.install(generation),
+    defragment: (done) => engine.defragment(done),
     close: (done) => engine.close(done),
     flush(operations, done) {
       const position: EngineOperation[] = [];

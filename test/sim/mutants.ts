@@ -3,6 +3,7 @@
 import type {
   Bucket,
   Cursor,
+  DefragmentOutcome,
   Engine,
   EngineOperation,
   EngineSize,
@@ -79,6 +80,10 @@ class EngineWrapper implements Engine {
 
   size(): EngineSize {
     return this.inner.size();
+  }
+
+  defragment(done: (outcome: DefragmentOutcome) => void): void {
+    this.inner.defragment(done);
   }
 
   close(done: () => void): void {

@@ -5,23 +5,27 @@
 
 import { Worker } from "node:worker_threads";
 import { assert, must } from "../../lib/assert.ts";
-import type {
-  Bucket,
-  Cursor,
-  Engine,
-  EngineOperation,
-  EngineSize,
-  KeyRange,
-  StoreGeneration,
+import {
+  type Bucket,
+  buckets,
+  type Cursor,
+  type DefragmentOutcome,
+  type Engine,
+  type EngineOperation,
+  type EngineSize,
+  type KeyRange,
+  type StoreGeneration,
 } from "../../lib/backend.ts";
 import { FatalError } from "../../lib/fatal.ts";
 import { packArena } from "./arena.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
-import { dataFileName, Environment, lockFileName } from "./environment.ts";
+import { Defragmentation, type DefragmentationEnd } from "./defragmentation.ts";
+import { dataFileName, Environment, lockFileName, pageBytes } from "./environment.ts";
 import { availableBytesAt, fatalOfFailedWrite } from "./errors.ts";
 import { faultOfFreeList } from "./free-list.ts";
 import { probeStore } from "./probe.ts";
 import { StoreReader } from "./reader.ts";
+import { reserveBytes } from "./recorded-flushes.ts";
 import { reportedSize } from "./size.ts";
 import { nodeStoreDisk, type StoreDisk, StoreFolder } from "./store-folder.ts";
 import type { FromStoreWorker, StoreWorkerData, ToStoreWorker } from "./store-worker.ts";
@@ -49,6 +53,11 @@ export class LmdbEngine implements Engine {
   #size: EngineSize;
   #onFlushed: (() => void) | undefined;
   #onClosed: (() => void) | undefined;
+  /** A flush that waits for the end of a defragmentation. */
+  #heldArena: ArrayBuffer | undefined;
+  #defragmentation: Defragmentation | undefined;
+  /** Asked for while a flush was under way: it begins behind it. */
+  #defragmentationDue: ((outcome: DefragmentOutcome) => void) | undefined;
   #isClosing = false;
   #hasFailed = false;
   /** Stores that were replaced and are still being closed. */
@@ -85,7 +94,14 @@ export class LmdbEngine implements Engine {
     this.#onFlushed = done;
     if (this.#hasFailed) return;
     const arena = packArena(operations);
-    post(this.#open, { kind: "write", arena }, [arena]);
+    if (this.#defragmentation?.isHolding === true) this.#heldArena = arena;
+    else this.#write(arena);
+  }
+
+  #write(arena: ArrayBuffer): void {
+    this.#defragmentation?.onFlushBegins();
+    const recordPath = this.#defragmentation?.recordPath;
+    post(this.#open, { kind: "write", arena, recordPath }, [arena]);
   }
 
   size(): EngineSize {
@@ -111,9 +127,70 @@ export class LmdbEngine implements Engine {
     assert(generation instanceof LmdbGeneration, "the generation is of this kind of engine");
     assert(this.#onFlushed === undefined, "no flush is under way");
     assert(!this.#isClosing, "the engine is open");
-    const before = this.#open;
+    this.#cancelDefragmentation();
     this.#folder().publish(generation.path);
-    this.#open = this.#openStore(generation.path);
+    this.#switchTo(generation.path);
+  }
+
+  /** Needs as much space as is in use, and what is flushed until it ends. */
+  defragment(done: (outcome: DefragmentOutcome) => void): void {
+    assert(!this.#isClosing, "the engine is open");
+    if (this.#defragmentation !== undefined || this.#defragmentationDue !== undefined) {
+      done({ ok: false, reason: "underWay" });
+      return;
+    }
+    const neededBytes = this.#size.sizeInUseBytes + buckets.length * pageBytes + reserveBytes;
+    const availableBytes = availableBytesAt(this.#open.folder);
+    if (availableBytes < neededBytes) {
+      done({ ok: false, reason: "noSpace", neededBytes, availableBytes });
+      return;
+    }
+    if (this.#onFlushed === undefined) this.#beginDefragmentation(done);
+    else this.#defragmentationDue = done;
+  }
+
+  #beginDefragmentation(done: (outcome: DefragmentOutcome) => void): void {
+    this.#defragmentation = new Defragmentation({
+      source: this.#open.folder,
+      target: this.#folder().begin(),
+      onReleased: () => {
+        const arena = this.#heldArena;
+        this.#heldArena = undefined;
+        if (arena !== undefined) this.#write(arena);
+      },
+      onEnded: (end) => done(this.#endDefragmentation(end)),
+    });
+  }
+
+  #endDefragmentation(end: DefragmentationEnd): DefragmentOutcome {
+    const { target } = must(this.#defragmentation, "a defragmentation is under way");
+    this.#defragmentation = undefined;
+    if (end.kind === "whole") {
+      this.#folder().replaceLive(target);
+      this.#switchTo(target);
+      return { ok: true };
+    }
+    this.#folder().removeDead(target);
+    if (end.kind === "damaged") {
+      this.#fail(new FatalError("STORE_DAMAGED", end.text, { file: this.#open.file }));
+    }
+    this.#closeIfDue();
+    return end.kind === "interrupted"
+      ? { ok: false, reason: "interrupted" }
+      : { ok: false, reason: "failed", text: end.text };
+  }
+
+  #cancelDefragmentation(): void {
+    const due = this.#defragmentationDue;
+    this.#defragmentationDue = undefined;
+    due?.({ ok: false, reason: "interrupted" });
+    this.#defragmentation?.cancel();
+  }
+
+  /** The store in that folder is the live one by now. */
+  #switchTo(folder: string): void {
+    const before = this.#open;
+    this.#open = this.#openStore(folder);
     this.#size = reportedSize(
       readDataFile(this.#disk, this.#open.file).fileBytes,
       this.#open.environment.pageUse(),
@@ -122,7 +199,7 @@ export class LmdbEngine implements Engine {
     before.onClosed = () => {
       this.#folder().removeDead(before.folder);
       this.#closingCount--;
-      if (this.#isClosing && this.#closingCount === 0) this.#close();
+      this.#closeIfDue();
     };
     post(before, { kind: "close" }, []);
   }
@@ -131,7 +208,13 @@ export class LmdbEngine implements Engine {
     assert(!this.#isClosing, "the engine is closed once");
     this.#isClosing = true;
     this.#onClosed = done;
-    if (this.#closingCount === 0) this.#close();
+    this.#cancelDefragmentation();
+    this.#closeIfDue();
+  }
+
+  #closeIfDue(): void {
+    if (!this.#isClosing || this.#closingCount > 0 || this.#defragmentation !== undefined) return;
+    this.#close();
   }
 
   #close(): void {
@@ -169,6 +252,10 @@ export class LmdbEngine implements Engine {
         this.#onFlushed = undefined;
         this.#size = message.size;
         store.reader.renew();
+        this.#defragmentation?.onFlushEnds(message.recorded);
+        const due = this.#defragmentationDue;
+        this.#defragmentationDue = undefined;
+        if (due !== undefined) this.#beginDefragmentation(due);
         done();
         return;
       }

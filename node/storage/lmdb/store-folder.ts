@@ -11,6 +11,7 @@
 // is never used again while an environment on an older folder may be open, since LMDB finds its locks by path.
 
 import { rmdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { assert } from "../../lib/assert.ts";
 import { textOf, utf8 } from "../../lib/bytes.ts";
 import { FatalError } from "../../lib/fatal.ts";
@@ -60,6 +61,13 @@ function announcedIn(
   throw new FatalError("STORE_DAMAGED", text, { file, offset: 0 });
 }
 
+/** Marks a generation as whole. Its files are, and synced. */
+export function sealGeneration(disk: Disk, path: string): void {
+  // Both also make LMDB's file names durable, and the folder's own.
+  writeWhole(disk, path, formatName, utf8(formatText));
+  disk.fsyncDir(dirname(path));
+}
+
 export class StoreFolder {
   readonly #disk: StoreDisk;
   readonly #path: string;
@@ -106,9 +114,12 @@ export class StoreFolder {
 
   /** Marks a generation as whole. Its files are, and synced. */
   seal(path: string): void {
-    // Both also make LMDB's file names durable, and the folder's own.
-    writeWhole(this.#disk, path, formatName, utf8(formatText));
-    this.#disk.fsyncDir(this.#path);
+    sealGeneration(this.#disk, path);
+  }
+
+  /** Makes a sealed generation with the same records the live one; an announced one stays announced. */
+  replaceLive(path: string): void {
+    this.#makeLive(this.#numberOf(path));
   }
 
   /** Notes that a sealed generation becomes live once the log holds the snapshot of this index. */

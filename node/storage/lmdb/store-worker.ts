@@ -9,6 +9,7 @@ import { nodeDisk } from "../disk.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
 import { dataFileName, Environment } from "./environment.ts";
 import { availableBytesAt, fatalOfFailedWrite } from "./errors.ts";
+import { FlushRecorder } from "./recorded-flushes.ts";
 import { reportedSize } from "./size.ts";
 import { Turn, type TurnMemory } from "./turn.ts";
 import { StoreWriter } from "./writer.ts";
@@ -19,11 +20,17 @@ export interface StoreWorkerData {
 }
 
 export type ToStoreWorker =
-  | { readonly kind: "write"; readonly arena: ArrayBuffer }
+  /** `recordPath`: the file of a defragmentation that needs this flush too. */
+  | { readonly kind: "write"; readonly arena: ArrayBuffer; readonly recordPath: string | undefined }
   | { readonly kind: "close" };
 
 export type FromStoreWorker =
-  | { readonly kind: "written"; readonly size: EngineSize }
+  | {
+      readonly kind: "written";
+      readonly size: EngineSize;
+      /** Bytes in the file of recorded flushes, or why this one is not in it; undefined when none was asked for. */
+      readonly recorded: number | string | undefined;
+    }
   | {
       readonly kind: "failed";
       readonly reason: FatalReason;
@@ -39,6 +46,7 @@ const file = `${folder}/${dataFileName}`;
 let hasFailed = false;
 let environment: Environment | undefined;
 let writer: StoreWriter | undefined;
+const recorder = new FlushRecorder(nodeDisk);
 
 inTurn(() => {
   guarded(0, () => {
@@ -50,8 +58,9 @@ inTurn(() => {
 port.on("message", (message: ToStoreWorker) => {
   if (!turn.take()) return;
   inTurn(() => {
-    if (message.kind === "write") guarded(message.arena.byteLength, () => write(message.arena));
-    else close();
+    if (message.kind === "write") {
+      guarded(message.arena.byteLength, () => write(message.arena, message.recordPath));
+    } else close();
   });
 });
 
@@ -64,14 +73,16 @@ function inTurn(work: () => void): void {
   }
 }
 
-function write(arena: ArrayBuffer): void {
+function write(arena: ArrayBuffer, recordPath: string | undefined): void {
   const pageUse = must(writer, "the writer is open").write(arena);
   const dataFile = readDataFile(nodeDisk, file);
   extendDataFile(nodeDisk, file, dataFile);
-  answer({ kind: "written", size: reportedSize(dataFile.fileBytes, pageUse) });
+  const recorded = recorder.record(recordPath, arena);
+  answer({ kind: "written", size: reportedSize(dataFile.fileBytes, pageUse), recorded });
 }
 
 function close(): void {
+  recorder.record(undefined);
   const finish = (): void => {
     answer({ kind: "closed" });
     port.close();

@@ -10,16 +10,23 @@ import { type Database, type Environment, lastKeyOf, type PageUse } from "./envi
 const append = { append: true };
 const appendBucketNumber = buckets.indexOf("key");
 
+export interface WriterOptions {
+  /** Every key is above all of its bucket: the store is a copy of another one, made in order. */
+  readonly isCopying?: boolean;
+}
+
 export class StoreWriter {
   readonly #environment: Environment;
+  readonly #isCopying: boolean;
   /**
    * At or above every key of the `key` bucket. Revision keys ascend, and appending those above it fills pages
    * wholly and costs half as much.
    */
   #lastRevisionKey: Uint8Array;
 
-  constructor(environment: Environment) {
+  constructor(environment: Environment, { isCopying = false }: WriterOptions = {}) {
     this.#environment = environment;
+    this.#isCopying = isCopying;
     this.#lastRevisionKey = lastKeyOf(environment, "key") ?? new Uint8Array(0);
   }
 
@@ -67,6 +74,7 @@ export class StoreWriter {
   }
 
   #mayAppend(bucketNumber: number, key: Uint8Array): boolean {
+    if (this.#isCopying) return true;
     if (bucketNumber !== appendBucketNumber || compareBytes(key, this.#lastRevisionKey) <= 0) return false;
     this.#lastRevisionKey = key;
     return true;

@@ -6,6 +6,7 @@ import {
   type Bucket,
   buckets,
   type Cursor,
+  type DefragmentOutcome,
   type Engine,
   type EngineOperation,
   type EngineSize,
@@ -35,6 +36,7 @@ export class MemoryEngine implements Engine {
   #underWay: readonly EngineOperation[] | undefined;
   #onIdle: (() => void) | undefined;
   #isClosed = false;
+  #defragmenting: object | undefined;
 
   constructor(options: MemoryEngineOptions = {}) {
     this.#complete = options.complete ?? ((finish) => finish());
@@ -71,6 +73,7 @@ export class MemoryEngine implements Engine {
   install(generation: StoreGeneration): void {
     assert(generation instanceof MemoryGeneration, "the generation is of this kind of engine");
     assert(this.#underWay === undefined, "no flush is under way");
+    this.#defragmenting = undefined;
     const { records, size } = generation.image;
     for (const bucket of buckets)
       this.#records.set(bucket, records.get(bucket)?.snapshot() ?? new SortedMap());
@@ -78,7 +81,27 @@ export class MemoryEngine implements Engine {
     this.#sizeInUseBytes = size.sizeInUseBytes;
   }
 
-  /** High-water mark and present sum of key and value bytes: like a file, `sizeBytes` does not shrink. */
+  /** There is nothing to write anew: only the size changes. */
+  defragment(done: (outcome: DefragmentOutcome) => void): void {
+    assert(!this.#isClosed, "the engine is open");
+    if (this.#defragmenting !== undefined) {
+      done({ ok: false, reason: "underWay" });
+      return;
+    }
+    const started = {};
+    this.#defragmenting = started;
+    this.#complete(() => {
+      if (this.#defragmenting !== started || this.#isClosed) {
+        done({ ok: false, reason: "interrupted" });
+        return;
+      }
+      this.#defragmenting = undefined;
+      this.#sizeBytes = this.#sizeInUseBytes;
+      done({ ok: true });
+    });
+  }
+
+  /** High-water mark and present sum of key and value bytes: like a file, `sizeBytes` shrinks only by defragmentation. */
   size(): EngineSize {
     return { sizeBytes: this.#sizeBytes, sizeInUseBytes: this.#sizeInUseBytes };
   }
