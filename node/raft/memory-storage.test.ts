@@ -62,3 +62,26 @@ test("a snapshot is made of a known entry and replaces an older one only", () =>
   assert.equal(storage.lastIndex(), 9);
   assert.equal(storage.term(9), 3);
 });
+
+test("the bytes of the entries kept are known through appends, overwrites and compactions", () => {
+  const storage = new MemoryStorage();
+  const sized = (index: number, bytes: number): Entry => {
+    return { type: "EntryNormal", term: 1, index, data: new Uint8Array(bytes) };
+  };
+  storage.append([sized(1, 10), sized(2, 20), sized(3, 30), sized(4, 40)]);
+  assert.equal(storage.bytes, 100);
+  assert.equal(storage.indexBeforeLast(100), 0);
+  assert.equal(storage.indexBeforeLast(99), 1);
+  assert.equal(storage.indexBeforeLast(70), 2);
+  assert.equal(storage.indexBeforeLast(39), 4);
+  storage.append([sized(3, 1)]);
+  assert.equal(storage.bytes, 31);
+  storage.compact(1);
+  assert.equal(storage.bytes, 21);
+  assert.equal(storage.indexBeforeLast(21), 1);
+  assert.equal(storage.indexBeforeLast(0), 3);
+  const metadata = { index: 9, term: 2, confState: emptyConfState };
+  storage.applySnapshot({ data: utf8("x"), metadata });
+  assert.equal(storage.bytes, 0);
+  assert.equal(storage.indexBeforeLast(0), 9);
+});

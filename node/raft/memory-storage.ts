@@ -5,7 +5,7 @@ import { assert } from "../lib/assert.ts";
 import { emptyBytes } from "../lib/bytes.ts";
 import type { ConfState, Entry, HardState, Snapshot } from "../wire/raft.ts";
 import { emptyConfState } from "./conf-state.ts";
-import { countWithin } from "./entry-size.ts";
+import { countWithin, payloadBytesOf } from "./entry-size.ts";
 import type { Storage } from "./storage.ts";
 
 const noSnapshot: Snapshot = {
@@ -21,6 +21,8 @@ export class MemoryStorage implements Storage {
   #compactedTerm = 0;
   // Invariant: #entries[i].index === #compactedIndex + 1 + i.
   #entries: Entry[] = [];
+  /** Of the data of all entries kept. */
+  #bytes = 0;
 
   initialState(): { hardState: HardState | undefined; confState: ConfState } {
     return { hardState: this.#hardState, confState: this.#snapshot.metadata.confState };
@@ -51,6 +53,21 @@ export class MemoryStorage implements Storage {
     return this.#snapshot;
   }
 
+  /** Bytes of data that the entries kept hold. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The least index behind which the entries hold at most that many bytes of data; the last index at most. */
+  indexBeforeLast(bytesMax: number): number {
+    let bytes = 0;
+    for (let i = this.#entries.length; i > 0; i--) {
+      bytes += (this.#entries[i - 1] as Entry).data.length;
+      if (bytes > bytesMax) return this.#compactedIndex + i;
+    }
+    return this.#compactedIndex;
+  }
+
   setHardState(hardState: HardState): void {
     this.#hardState = hardState;
   }
@@ -65,8 +82,14 @@ export class MemoryStorage implements Storage {
     });
     const skip = Math.max(0, this.firstIndex() - first.index);
     if (skip >= entries.length) return;
-    this.#entries.length = first.index + skip - this.firstIndex();
-    for (let i = skip; i < entries.length; i++) this.#entries.push(entries[i] as Entry);
+    const kept = first.index + skip - this.firstIndex();
+    if (kept < this.#entries.length) this.#bytes -= payloadBytesOf(this.#entries.slice(kept));
+    this.#entries.length = kept;
+    for (let i = skip; i < entries.length; i++) {
+      const entry = entries[i] as Entry;
+      this.#entries.push(entry);
+      this.#bytes += entry.data.length;
+    }
   }
 
   /** Forgets entries up to and including `index`. Answers "compacted" when they were gone already. */
@@ -78,6 +101,7 @@ export class MemoryStorage implements Storage {
     });
     const kept = index - this.#compactedIndex;
     this.#compactedTerm = (this.#entries[kept - 1] as Entry).term;
+    this.#bytes -= payloadBytesOf(this.#entries.slice(0, kept));
     this.#entries = this.#entries.slice(kept);
     this.#compactedIndex = index;
     return "ok";
@@ -106,6 +130,7 @@ export class MemoryStorage implements Storage {
     if (known !== 0 && known >= index) return "outOfDate";
     this.#snapshot = snapshot;
     this.#entries = [];
+    this.#bytes = 0;
     this.#compactedIndex = index;
     this.#compactedTerm = term;
     return "ok";

@@ -46,6 +46,8 @@ export interface ReplicaOptions {
   readonly preVote: boolean;
   readonly snapshotCount: number;
   readonly snapshotCatchupEntries: number;
+  /** Of the data in log entries that are kept for followers; a fixed size by default. */
+  readonly catchupBytesMax?: number;
   readonly flushIntervalMs: number;
   readonly flushBytesMax: number;
   readonly requestBytesMax: number;

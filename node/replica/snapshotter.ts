@@ -23,6 +23,11 @@ export interface SnapshotterOptions {
   readonly snapshotCount: number;
   readonly catchupEntries: number;
   /**
+   * What the entries kept for slow followers may take. As much again comes at most until the next snapshot, and a
+   * follower that needs more gets a snapshot.
+   */
+  readonly catchupBytesMax: number;
+  /**
    * Up to where Raft knows that entries are applied. It learns that for many entries at once, so it may be far
    * behind the store, and still reads those in between.
    */
@@ -35,12 +40,15 @@ export const savedSnapshot = "saved snapshot to disk";
 export class Snapshotter {
   readonly #options: SnapshotterOptions;
   #snapshotIndex: number;
+  /** Of the entries in memory, what the last snapshot kept. */
+  #keptBytes: number;
   #isSaving = false;
   /** Indexes behind which somebody still needs every entry. */
   readonly #pins = new Set<{ readonly index: number }>();
 
   constructor(options: SnapshotterOptions, snapshotIndex: number) {
     this.#options = options;
+    this.#keptBytes = options.storage.bytes;
     this.#snapshotIndex = snapshotIndex;
   }
 
@@ -54,12 +62,13 @@ export class Snapshotter {
   /** A snapshot was received, and the log begins behind it. */
   restart(index: number): void {
     this.#snapshotIndex = index;
+    this.#keptBytes = this.#options.storage.bytes;
   }
 
-  /** The store holds `state` durably: saves a snapshot of it when enough entries came since the last one. */
+  /** The store holds `state` durably: saves a snapshot of it when enough came since the last one. */
   onFlushed(state: AppliedState): void {
-    const { log, storage, logger, snapshotCount, catchupEntries, raftAppliedIndex } = this.#options;
-    if (this.#isSaving || state.index - this.#snapshotIndex <= snapshotCount) return;
+    const { log, storage, logger, snapshotCount } = this.#options;
+    if (this.#isSaving || !this.#isDue(state.index)) return;
     logger.info("triggering snapshot", {
       "local-member-applied-index": state.index,
       "local-member-snapshot-index": this.#snapshotIndex,
@@ -73,12 +82,26 @@ export class Snapshotter {
       this.#snapshotIndex = index;
       logger.info(savedSnapshot, { "snapshot-index": index });
       storage.createSnapshot(index, { confState, data });
-      const kept = [...this.#pins].map((pin) => pin.index);
-      const compactIndex = Math.min(Math.max(1, index - catchupEntries), raftAppliedIndex(), ...kept);
-      if (storage.firstIndex() <= compactIndex) {
-        storage.compact(compactIndex);
-        logger.info("compacted Raft logs", { "compact-index": compactIndex });
-      }
+      this.#compact(index);
     });
+  }
+
+  #isDue(index: number): boolean {
+    const { storage, snapshotCount, catchupBytesMax } = this.#options;
+    if (index - this.#snapshotIndex > snapshotCount) return true;
+    return index > this.#snapshotIndex && storage.bytes - this.#keptBytes > catchupBytesMax;
+  }
+
+  #compact(index: number): void {
+    const { storage, logger, catchupEntries, catchupBytesMax, raftAppliedIndex } = this.#options;
+    const pinned = [...this.#pins].map((pin) => pin.index);
+    const wanted = Math.max(1, index - catchupEntries, storage.indexBeforeLast(catchupBytesMax));
+    // No further than the snapshot, whatever came behind it meanwhile.
+    const compactIndex = Math.min(wanted, index, raftAppliedIndex(), ...pinned);
+    if (storage.firstIndex() <= compactIndex) {
+      storage.compact(compactIndex);
+      logger.info("compacted Raft logs", { "compact-index": compactIndex });
+    }
+    this.#keptBytes = storage.bytes;
   }
 }
