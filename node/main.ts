@@ -35,6 +35,10 @@ async function offlineCommand(word: string | undefined): Promise<OfflineCommand 
       const { runInspect } = await import("./cli/data-dir-command.ts");
       return runInspect;
     }
+    case "defrag": {
+      const { runDefrag } = await import("./cli/data-dir-command.ts");
+      return (argv) => runDefrag(argv, log());
+    }
     case "export-datadir": {
       const { runExport } = await import("./cli/data-dir-command.ts");
       return (argv) => runExport(argv, log());

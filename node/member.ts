@@ -212,6 +212,7 @@ function statusReading(
     isLeader: replica.isLeader,
     isLearner: replica.isLearner,
     isInstalling: replica.isInstalling,
+    isDefragmenting: replica.isDefragmenting,
     committedIndex: replica.committedIndex,
     appliedIndex: replica.appliedIndex,
     pendingProposals: replica.pendingProposals,

@@ -1,5 +1,6 @@
 // Maintenance: what a member says of itself, hashes over what it stores, alarms.
 
+import type { DefragmentOutcome } from "../lib/backend.ts";
 import { nodeId, noNode } from "../lib/ids.ts";
 import { compatibleVersion } from "../lib/version.ts";
 import type { HashKv, HashKvJob } from "../mvcc/hash-kv.ts";
@@ -8,6 +9,8 @@ import {
   type AlarmRequest,
   type AlarmResponse,
   AlarmType,
+  type DefragmentRequest,
+  type DefragmentResponse,
   type HashKVRequest,
   type HashKVResponse,
   type HashRequest,
@@ -18,7 +21,7 @@ import {
   type StatusResponse,
 } from "../wire/rpc.ts";
 import type { Call } from "./call.ts";
-import { apiError, apiErrors } from "./errors.ts";
+import { ApiError, apiError, apiErrors } from "./errors.ts";
 import { revisionError } from "./kv-service.ts";
 import { moveLeadership } from "./leadership.ts";
 import { type MemberApi, readSlice } from "./member-api.ts";
@@ -81,6 +84,14 @@ export class MaintenanceService {
     return { header: this.#api.header(this.#api.currentRevision), ...hash };
   }
 
+  /** Of this member alone, which goes on serving meanwhile. */
+  async defragment(_request: DefragmentRequest): Promise<DefragmentResponse> {
+    const { replica } = this.#api;
+    const outcome = await new Promise<DefragmentOutcome>((resolve) => replica.defragment(resolve));
+    if (!outcome.ok) throw defragmentError(outcome);
+    return { header: undefined };
+  }
+
   async alarm(request: AlarmRequest): Promise<AlarmResponse> {
     const { replica } = this.#api;
     if (request.action === AlarmAction.GET) {
@@ -119,5 +130,22 @@ export class MaintenanceService {
           `memberID:${BigInt.asUintN(64, memberID)} alarm:${alarmNames.get(alarm) ?? alarm} `,
       );
     return replica.leader === noNode ? [apiErrors.noLeader.message, ...alarms] : alarms;
+  }
+}
+
+/** etcd hands on whatever its store says as Unknown. */
+function defragmentError(outcome: DefragmentOutcome & { readonly ok: false }): ApiError {
+  switch (outcome.reason) {
+    case "underWay":
+      return new ApiError("Unknown", "another defragmentation is under way");
+    case "interrupted":
+      return new ApiError("Unknown", "the store was replaced or closed during the defragmentation");
+    case "noSpace": {
+      const { neededBytes, availableBytes } = outcome;
+      const text = `defragmentation needs ${neededBytes} bytes of free disk, ${availableBytes} are available`;
+      return new ApiError("ResourceExhausted", text);
+    }
+    case "failed":
+      return new ApiError("Unknown", `defragmentation failed: ${outcome.text}`);
   }
 }

@@ -130,7 +130,7 @@ test("a flag that is not built is refused by name, unless it is set to its defau
     "auth-token=jwt,sign-method=HS256",
     "discovery-srv=x",
     "experimental-memory-mlock",
-    "feature-gates=StopGRPCServiceOnDefrag=true",
+    "feature-gates=SetMemberLocalAddr=true",
     "log-outputs=systemd/journal",
   ]) {
     assert.match(errorOf([`--${flag}`]), new RegExp(`^--${flag.split("=")[0]}.* is not implemented yet`));

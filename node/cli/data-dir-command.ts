@@ -1,8 +1,9 @@
-// `etcdlike inspect` and `etcdlike export-datadir`: commands on a data directory that no member runs on.
+// `etcdlike inspect`, `etcdlike export-datadir` and `etcdlike defrag`: commands on a data directory that no member runs on.
 
 import type { Logger } from "../lib/log.ts";
 import { exportDataDir } from "../migrate/export-data-dir.ts";
 import { inspectDataDir } from "../migrate/inspect.ts";
+import { defragmentDataDir } from "./defragment.ts";
 import {
   type OfflineArguments,
   type OfflineFlags,
@@ -27,6 +28,12 @@ Options:
   --data-dir DIR   of the member
   --wal-dir DIR    where its log lies; DATA-DIR/member/wal without it
   --out DIR        the data directory to make: empty, or not there yet
+`;
+
+const defragUsage = `Usage:
+  etcdlike defrag --data-dir DIR
+
+Gives the free space in the store of a stopped member back to the disk.
 `;
 
 const walDirFlag: OfflineFlags = { "wal-dir": { kind: "string", default: "" } };
@@ -61,6 +68,18 @@ export async function runExport(argv: readonly string[], log: Logger): Promise<C
       );
     }
     await exportDataDir({ dataDir, out, walDir: walDirOf(flags), log });
+    return { exitCode: 0, stdout: "", stderr: "" };
+  });
+}
+
+/** `argv` is what follows the word "defrag". */
+export async function runDefrag(argv: readonly string[], log: Logger): Promise<CommandResult> {
+  return run(defragUsage, async () => {
+    const flags = readOfflineArguments(argv, { "data-dir": { kind: "string", default: "" } });
+    if (flags.positionals.length > 0) {
+      throw new OfflineUsageError(`defrag takes no argument without a flag: "${flags.positionals[0]}"`);
+    }
+    await defragmentDataDir(required(flags, "data-dir"), log);
     return { exitCode: 0, stdout: "", stderr: "" };
   });
 }

@@ -47,6 +47,7 @@ export function memberRoutes({
     unary(services.maintenance.hashKV, (request, call) => maintenance.hashKV(request, call)),
     unary(services.maintenance.alarm, (request) => maintenance.alarm(request)),
     serverStream(services.maintenance.snapshot, (request, call) => snapshot.snapshot(request, call)),
+    unary(services.maintenance.defragment, (request) => maintenance.defragment(request)),
     unary(services.maintenance.moveLeader, (request, call) => maintenance.moveLeader(request, call)),
     unary(services.maintenance.downgrade, (request) => downgrade.downgrade(request)),
     unary(services.cluster.memberList, (request) => cluster.memberList(request)),

@@ -12,6 +12,7 @@ const reading: StatusReading = {
   isLeader: false,
   isLearner: false,
   isInstalling: false,
+  isDefragmenting: false,
 
   committedIndex: 12,
   appliedIndex: 11,

@@ -12,6 +12,7 @@ export interface StatusReading {
   readonly isLeader: boolean;
   readonly isLearner: boolean;
   readonly isInstalling: boolean;
+  readonly isDefragmenting: boolean;
   readonly committedIndex: number;
   readonly appliedIndex: number;
   readonly pendingProposals: number;
@@ -62,7 +63,7 @@ export function statusFamilies(read: () => StatusReading): readonly Family[] {
       (s) => s.lastCompactionSeconds,
     ],
     ["etcd_debugging_auth_revision", "The revision of users and roles.", (s) => s.authRevision],
-    ["etcd_disk_defrag_inflight", "Whether a defragmentation runs.", () => 0],
+    ["etcd_disk_defrag_inflight", "Whether a defragmentation runs.", (s) => Number(s.isDefragmenting)],
   ];
   const labelled: readonly (readonly [string, string, (status: StatusReading) => Labels | undefined])[] = [
     ["etcd_server_id", "The member's id, as a label.", (s) => ({ server_id: hexId(s.memberId) })],

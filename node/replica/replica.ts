@@ -10,7 +10,7 @@ import type { Applier } from "../apply/applier.ts";
 import { type Outcome, refused } from "../apply/outcome.ts";
 import type { Lessor } from "../lease/lessor.ts";
 import { assert, must } from "../lib/assert.ts";
-import type { StoreGeneration } from "../lib/backend.ts";
+import type { DefragmentOutcome, EngineSize, StoreGeneration } from "../lib/backend.ts";
 import { type NodeId, noNode } from "../lib/ids.ts";
 import { confChangeOf, type MembershipChange } from "../membership/change.ts";
 import type { Members } from "../membership/members.ts";
@@ -55,6 +55,8 @@ const inflightMessagesMax = 512;
 /** Above this Raft takes no more, and new requests are turned away: well below what the log's queue holds. */
 const uncommittedBytesMax = 256 * 1024 * 1024;
 const readRetryMs = 500;
+/** Log entries kept in memory for followers that are behind: a quarter of what Raft may hold uncommitted. */
+const catchupBytesMax = 64 * 1024 * 1024;
 /** Membership changes that wait for a leader: one at a time can be made. */
 const unproposedChangesMax = 64;
 /** How long a member that was removed goes on, so that the others hear that its removal is committed. */
@@ -98,6 +100,7 @@ export class Replica {
   #received:
     | { readonly index: number; readonly generation: StoreGeneration; isInstalling: boolean }
     | undefined;
+  #defragmentations = 0;
   #isDriving = false;
   #isDriveDue = false;
   #isReadRoundDue = false;
@@ -178,6 +181,7 @@ export class Replica {
         logger,
         snapshotCount: options.snapshotCount,
         catchupEntries: options.snapshotCatchupEntries,
+        catchupBytesMax: options.catchupBytesMax ?? catchupBytesMax,
         raftAppliedIndex: () => this.#rawNode.basicStatus().applied,
       },
       contents.snapshot.index,
@@ -339,6 +343,35 @@ export class Replica {
   /** Makes everything applied so far durable in the store. */
   flush(done: () => void): void {
     this.#flusher.flushAll(done);
+  }
+
+  /** Gives the free space in the store's file back to the disk. The member goes on meanwhile. `done` runs once. */
+  defragment(done: (outcome: DefragmentOutcome) => void): void {
+    if (this.#lifecycle !== "running") {
+      done({ ok: false, reason: "interrupted" });
+      return;
+    }
+    const { engine, logger, clock, metrics } = this.#options;
+    const before = engine.size();
+    const startedMs = clock.nowMs();
+    this.#defragmentations++;
+    logger.info("defragmenting", sizeFields(before));
+    engine.defragment((outcome) => {
+      this.#defragmentations--;
+      const seconds = (clock.nowMs() - startedMs) / 1000;
+      if (outcome.ok) {
+        metrics.backendDefragSeconds.observe(seconds);
+        logger.info("finished defragmenting directory", {
+          ...sizeFields(engine.size()),
+          "took-seconds": seconds,
+        });
+      } else logger.warn("failed to defragment", outcome);
+      done(outcome);
+    });
+  }
+
+  get isDefragmenting(): boolean {
+    return this.#defragmentations > 0;
   }
 
   /** What a snapshot of this moment holds. Whoever opened it closes it: it holds compactions back. */
@@ -778,6 +811,10 @@ export class Replica {
       this.#barrier.begin();
     });
   }
+}
+
+function sizeFields({ sizeBytes, sizeInUseBytes }: EngineSize): Readonly<Record<string, number>> {
+  return { "current-db-size-bytes": sizeBytes, "current-db-size-in-use-bytes": sizeInUseBytes };
 }
 
 function encodeRequest(

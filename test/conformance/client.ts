@@ -47,6 +47,7 @@ const methods: Readonly<Record<string, Method>> = {
   MoveLeader: method("Maintenance", "MoveLeader"),
   Downgrade: method("Maintenance", "Downgrade"),
   Alarm: method("Maintenance", "Alarm"),
+  Defragment: method("Maintenance", "Defragment"),
   Status: method("Maintenance", "Status"),
   Hash: method("Maintenance", "Hash"),
   HashKV: method("Maintenance", "HashKV"),

@@ -99,6 +99,8 @@ AlarmRequest: action 1 AlarmAction, memberID 2 uint64, alarm 3 AlarmType
 AlarmMember: memberID 1 uint64, alarm 2 AlarmType
 AlarmResponse: header 1 Header, alarms 2 *AlarmMember
 StatusRequest:
+DefragmentRequest:
+DefragmentResponse: header 1 Header
 StatusResponse: header 1 Header, version 2 string, dbSize 3 int64, leader 4 uint64, raftIndex 5 uint64, raftTerm 6 uint64, raftAppliedIndex 7 uint64, errors 8 *string, dbSizeInUse 9 int64, isLearner 10 bool, storageVersion 11 string, dbSizeQuota 12 int64, downgradeInfo 13 DowngradeInfo
 DowngradeInfo: enabled 1 bool, targetVersion 2 string
 `;
