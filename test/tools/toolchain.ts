@@ -17,6 +17,8 @@ interface Family {
   /** Programs whose package has another name than the tool. */
   readonly renames: Readonly<Record<string, string>>;
   readonly tools: readonly string[];
+  /** Built when something needs it, and not with all others. */
+  readonly isOnDemand?: boolean;
   /** For the linker: `-s -w` keeps large programs small, `-X` sets a version. */
   readonly linkerFlags?: string;
 }
@@ -82,6 +84,7 @@ const families: Readonly<Record<string, Family>> = {
     packages: ["."],
     renames: {},
     tools: ["coredns"],
+    isOnDemand: true,
     linkerFlags: "-s -w",
   },
   "kubernetes-nodes": {
@@ -93,11 +96,17 @@ const families: Readonly<Record<string, Family>> = {
     ],
     renames: {},
     tools: ["kube-proxy", "kube-scheduler", "kubelet"],
+    isOnDemand: true,
     linkerFlags: kubernetesLinkerFlags,
   },
 };
 
 export const familyNames: readonly string[] = Object.keys(families);
+
+/** Those that are built without being asked for by name. */
+export const usualFamilies: readonly string[] = familyNames.filter(
+  (name) => families[name]?.isOnDemand !== true,
+);
 
 /** Where built programs are kept; `XDG_CACHE_HOME` moves it. */
 export const toolCache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "etcdlike-tools");
