@@ -100,7 +100,8 @@ function factsOf({ small, lastRecordKey }: Contents): StoreFacts {
   const meta = small("meta");
   const cluster = small("cluster");
   const confState = textIn(meta, "confState");
-  const compacted = meta.get("finishedCompactRev");
+  // What is below it cannot be read from the moment on at which it is scheduled.
+  const compacted = meta.get("scheduledCompactRev");
   return {
     appliedIndex: counterIn(meta, "consistent_index"),
     appliedTerm: counterIn(meta, "term"),

@@ -3,10 +3,18 @@ import { globSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "node:test";
 
-/** Every *.test.ts below `folder` whose path contains one of `parts` (all without any). Ends the process. */
-export async function runSuite(folder: string, parts: readonly string[]): Promise<never> {
+/**
+ * Every *.test.ts below `folder` whose path contains one of `parts` (all without any) and none of `except`. Ends the
+ * process.
+ */
+export async function runSuite(
+  folder: string,
+  parts: readonly string[],
+  except: readonly string[] = [],
+): Promise<never> {
   const files = globSync("**/*.test.ts", { cwd: folder })
     .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
+    .filter((file) => !except.some((part) => file.includes(part)))
     .sort();
   if (files.length === 0) {
     console.error(`no test below ${folder} matches ${parts.join(" ")}`);

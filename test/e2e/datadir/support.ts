@@ -13,6 +13,15 @@ import { type Finished, runCommand } from "../support/command.ts";
 import { eventually, succeed } from "../support/kv.ts";
 import { freePort } from "../support/scratch.ts";
 
+/** A busy machine takes its time. */
+const readyTimeoutMs = 90_000;
+const commandTimeoutMs = 120_000;
+
+/** Runs a command on files to its end. */
+export function offline(...args: readonly string[]): Promise<Finished> {
+  return runCommand(args, { timeoutMs: commandTimeoutMs });
+}
+
 /** All that must be the same when a member goes on under another program. */
 export interface MemberState {
   readonly hashKv: string;
@@ -29,7 +38,7 @@ export async function startOn(
   t: TestContext,
   options: MemberOptions & { readonly dataDir: string },
 ): Promise<Member> {
-  const member = await start(options);
+  const member = await start({ readyTimeoutMs, ...options });
   t.after(() => member.stop());
   return member;
 }
@@ -43,11 +52,12 @@ export async function stateOf(member: Member, lease: string): Promise<MemberStat
       hashKv: await hashKv(member),
       hash: String((await succeed(client, "Hash", {}))["hash"]),
       keys: await allKeys(member),
-      lease: await leaseText(member, lease),
-      alarms: await etcdctl(member, "alarm", "list"),
-      members: await etcdctl(member, "member", "list", "-w", "json").then((text) =>
-        JSON.stringify((JSON.parse(text) as { members: unknown }).members),
+      lease: (await leaseText(member, lease)).replace(/keys\(\[(.*)\]\)/, (_all, keys: string) =>
+        // A real etcd lists them in the order of a Go map.
+        keys.split(" ").sort().join(" "),
       ),
+      alarms: await etcdctl(member, "alarm", "list"),
+      members: await etcdctl(member, "member", "list"),
       clusterId: String((header as Message)["cluster_id"]),
     };
   } finally {
@@ -112,6 +122,6 @@ export async function runOn(dataDir: string, ...flags: readonly string[]): Promi
       ...["--data-dir", dataDir, "--listen-client-urls", `${client}`, "--advertise-client-urls", `${client}`],
       ...["--listen-peer-urls", `${peer}`, "--termination-log", join(dataDir, "..", "last-words"), ...flags],
     ],
-    { timeoutMs: 60_000 },
+    { timeoutMs: commandTimeoutMs },
   );
 }

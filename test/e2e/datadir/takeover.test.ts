@@ -6,9 +6,19 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { exitCodes } from "../../../node/lib/fatal.ts";
 import { etcdctl, hashKv, tool } from "../snapshot/support.ts";
-import { logLines, runCommand } from "../support/command.ts";
+import { logLines } from "../support/command.ts";
 import { scratchFolder } from "../support/scratch.ts";
-import { clusterVersionIs, copyOf, fill, runOn, startOn, stateOf, sums, without } from "./support.ts";
+import {
+  clusterVersionIs,
+  copyOf,
+  fill,
+  offline,
+  runOn,
+  startOn,
+  stateOf,
+  sums,
+  without,
+} from "./support.ts";
 
 const lockFile = "member/lock";
 
@@ -52,7 +62,7 @@ for (const ending of ["stop", "kill"] as const) {
       await again.stop();
 
       const out = join(folder, "out");
-      const exported = await runCommand(["export-datadir", "--data-dir", dataDir, "--out", out]);
+      const exported = await offline("export-datadir", "--data-dir", dataDir, "--out", out);
       assert.equal(exported.code, 0, exported.stderr);
       const env = { ETCD_VERIFY: "all" };
       const back = await startOn(t, { kind: "etcd", dataDir: out, ports, env });
@@ -61,6 +71,37 @@ for (const ending of ["stop", "kill"] as const) {
       await etcdctl(back, "put", "back", "again");
     });
   }
+}
+
+for (const [version, name] of [
+  ["3.5", "etcd-3.5"],
+  ["3.6", "etcd"],
+] as const) {
+  test(`a store of etcd ${version} that is far behind its log is caught up from it, as a real etcd 3.6 does (M1)`, async (t) => {
+    const folder = await scratchFolder(t);
+    const dataDir = join(folder, "data");
+    // Nothing is written to the store before the end, which is a kill: members, versions and keys are in the log only.
+    const flags = ["--backend-batch-interval", "1h", "--backend-batch-limit", "1000000"];
+    const before = await startOn(t, { kind: "etcd", tool: name, dataDir, flags });
+    const { ports } = before;
+    await clusterVersionIs(before, `${version}.0`);
+    const granted = await etcdctl(before, "lease", "grant", "3000");
+    const lease = /lease ([0-9a-f]+) granted/.exec(granted)?.[1] ?? "";
+    for (let i = 0; i < 30; i++)
+      await etcdctl(before, "put", `key${i % 12}`, `value${i}`, `--lease=${lease}`);
+    await before.kill();
+    const { log, store } = JSON.parse((await offline("inspect", dataDir)).stdout);
+    assert.ok(log.commit - (store.appliedIndex ?? 0) > 25, JSON.stringify({ log, store }));
+
+    const reference = await copyOf(dataDir, join(folder, "reference"));
+    const etcd = await startOn(t, { kind: "etcd", dataDir: reference, ports });
+    await clusterVersionIs(etcd, "3.6.0");
+    const expected = await stateOf(etcd, lease);
+    await etcd.stop();
+    const ours = await startOn(t, { kind: "etcdlike", dataDir, ports });
+    await clusterVersionIs(ours, "3.6.0");
+    assert.deepEqual(await stateOf(ours, lease), expected);
+  });
 }
 
 test("a 3.7 member is refused with the instruction and untouched, and taken over once it was lowered", async (t) => {
@@ -140,7 +181,7 @@ test("when a real etcd ran again in between, what it acknowledged is there", asy
   const messages = logLines(await readFile(again.logFile, "utf8")).map(({ msg }) => msg);
   assert.ok(messages.includes("took over the store of a real etcd"));
   await again.stop();
-  const inspected = await runCommand(["inspect", dataDir]);
+  const inspected = await offline("inspect", dataDir);
   assert.equal(JSON.parse(inspected.stdout).kind, "etcdlike");
 });
 
@@ -168,7 +209,7 @@ test("a store behind the newest snapshot of its log is refused, and so is one th
   const cut = await runOn(dataDir);
   assert.equal(cut.code, exitCodes.STORE_DAMAGED, cut.stderr);
   assert.match(cut.stderr, /snap\/db: the file has 8192 bytes/);
-  const inspected = await runCommand(["inspect", dataDir]);
+  const inspected = await offline("inspect", dataDir);
   assert.equal(inspected.code, 1);
   const { log, problems } = JSON.parse(inspected.stdout);
   assert.ok(log.commit > 50);
@@ -193,7 +234,7 @@ test("a snapshot that etcd received and did not put into place is what counts (W
   const again = await startOn(t, { kind: "etcd", dataDir, ports, flags });
   for (let i = 0; i < 50; i++) await etcdctl(again, "put", "a", `${i}`);
   await again.stop();
-  const { snapshot } = JSON.parse((await runCommand(["inspect", dataDir])).stdout);
+  const { snapshot } = JSON.parse((await offline("inspect", dataDir)).stdout);
   // The store that came with the snapshot, under the name under which etcd receives it.
   await writeFile(
     join(dataDir, "member/snap", `${snapshot.index.toString(16).padStart(16, "0")}.snap.db`),
@@ -227,7 +268,7 @@ test("a real etcd opens the log and the snapshot files of a member that has rele
   );
   assert.ok(!segments.some((name) => name.startsWith("0000000000000000-")), segments.join());
   const out = join(folder, "out");
-  const exported = await runCommand(["export-datadir", "--data-dir", dataDir, "--out", out]);
+  const exported = await offline("export-datadir", "--data-dir", dataDir, "--out", out);
   assert.equal(exported.code, 0, exported.stderr);
   const etcd = await startOn(t, { kind: "etcd", dataDir: out, ports, env: { ETCD_VERIFY: "all" } });
   assert.equal(await hashKv(etcd), hash);
