@@ -2,12 +2,14 @@
 // how messages become requests and responses become messages.
 
 import { ApiError } from "../api/errors.ts";
+import type { Pieces } from "../wire/codec.ts";
 import { deflate, inflate, isKnownEncoding, unknownEncoding } from "./compression.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { framed } from "./frames.ts";
 import type { GrpcHead, Target } from "./head.ts";
 import type { Connection } from "./http2/connection.ts";
-import type { Message } from "./message-queue.ts";
+import { writeUint32 } from "./http2/protocol.ts";
+import { type Message, messageHeadBytes } from "./message-queue.ts";
 import { malformedMessage } from "./status.ts";
 
 /** The server that calls are on. */
@@ -71,6 +73,21 @@ export function frameOf(head: GrpcHead, response: Uint8Array): Uint8Array {
   const frame = framed(bytes);
   frame[0] = isCompressed ? 1 : 0;
   return frame;
+}
+
+/** An encoded response in pieces, with its head before the first. */
+export function framedPieces(pieces: Pieces): Pieces {
+  let isBegun = false;
+  return {
+    size: messageHeadBytes + pieces.size,
+    next() {
+      if (isBegun) return pieces.next();
+      isBegun = true;
+      const head = new Uint8Array(messageHeadBytes);
+      writeUint32(head, 1, pieces.size);
+      return head;
+    },
+  };
 }
 
 /** What the answers to a client that compresses are compressed with. */

@@ -3,7 +3,7 @@
 
 import type { BidiHandler, DirectHandler, ServerStreamHandler, UnaryHandler } from "../api/call.ts";
 import { assert } from "../lib/assert.ts";
-import type { Codec } from "../wire/codec.ts";
+import type { Codec, Pieces } from "../wire/codec.ts";
 import type { Method } from "../wire/services.ts";
 
 interface RouteBase {
@@ -13,6 +13,8 @@ interface RouteBase {
   /** Throws WireError. */
   readonly decode: (bytes: Uint8Array) => unknown;
   readonly encode: (response: unknown) => Uint8Array;
+  /** A large response in pieces; it is used up. Undefined for any other. */
+  readonly encodePieces: (response: unknown) => Pieces | undefined;
 }
 
 export interface UnaryRoute extends RouteBase {
@@ -81,5 +83,6 @@ function base<Request, Response>(method: MethodOf<Request, Response>): RouteBase
     service: method.service,
     decode: (bytes) => request.decode(bytes),
     encode: (message) => response.encode(message as Response),
+    encodePieces: (message) => response.encodePieces?.(message as Response),
   };
 }

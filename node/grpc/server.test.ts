@@ -11,6 +11,7 @@ import { createHttpServer, type MemberHttpServer } from "../http/server.ts";
 import { leaseId } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { createMetrics, type MemberMetrics } from "../observe/registry.ts";
+import { codecs } from "../wire/codecs.ts";
 import { methodByPath, services } from "../wire/services.ts";
 import { ClientPort } from "./client-port.ts";
 import { HealthService } from "./health.ts";
@@ -50,6 +51,8 @@ before(async () => {
           return Promise.resolve(rangeResponse(7));
         case "percent":
           return Promise.reject(new ApiError("Unknown", 'a "quoted" 100% text \u00e9'));
+        case "large":
+          return { ...rangeResponse(4000), kvs: Array.from({ length: 4000 }, (_, i) => keyValue(i + 1)) };
         case "bug":
           throw new TypeError("a bug");
         case "never":
@@ -278,6 +281,26 @@ test("a handler learns that its client went away", async () => {
   assert.ok(toy.calls.every((open) => open.isCancelled));
 });
 
+test("a large answer is made while it leaves, whole and in order, also with small windows", async () => {
+  const { path, request, response } = services.kv.range;
+  const body = Buffer.from(request.encode(request.create({ key: bytes("large") })));
+  const session = http2Connect(`http://127.0.0.1:${port.port}`, { settings: { initialWindowSize: 20_000 } });
+  const stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc" });
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(body.length, 1);
+  stream.end(Buffer.concat([head, body]));
+  const trailers = once(stream, "trailers");
+  const received = Buffer.concat(await stream.toArray());
+  assert.equal(received.readUInt32BE(1), received.length - 5);
+  const { kvs } = response.decode(received.subarray(5));
+  assert.deepEqual(
+    kvs.map(({ modRevision }) => modRevision),
+    Array.from({ length: 4000 }, (_, i) => i + 1),
+  );
+  assert.equal((await trailers)[0]["grpc-status"], "0");
+  session.close();
+});
+
 test("a call past its deadline is cancelled", async () => {
   toy.calls.length = 0;
   await assert.rejects(range("never", 0, new Metadata(), client, 30), { code: 4 });
@@ -399,6 +422,11 @@ test("a stopping server ends streams with Unavailable and finishes", async () =>
 
 function rangeResponse(count: number) {
   return { header: undefined, kvs: [], more: false, count };
+}
+
+function keyValue(modRevision: number) {
+  const { KeyValue } = codecs;
+  return KeyValue.encode(KeyValue.create({ key: bytes("k"), modRevision, value: new Uint8Array(700) }));
 }
 
 function pass(message: Buffer): Buffer {

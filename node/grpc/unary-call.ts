@@ -10,6 +10,7 @@ import {
   deadlineExceeded,
   decodeRequest,
   encodingFields,
+  framedPieces,
   frameOf,
   secondsSince,
 } from "./call.ts";
@@ -93,24 +94,29 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
   succeed(response: unknown): void {
     if (this.#isEnded) return;
     const { route, metrics } = this.#target;
-    let bytes: Uint8Array;
+    const connection = this.#connection;
+    const isPlain = this.#head.encoding !== "gzip";
+    let length: number;
     try {
-      bytes = route.encode(response);
+      const pieces = isPlain ? route.encodePieces(response) : undefined;
+      const bytes = pieces === undefined ? route.encode(response) : noBytes;
+      length = pieces?.size ?? bytes.length;
+      if (pieces !== undefined || !isPlain || !connection.answer(this.#streamId, this.#stream, bytes)) {
+        if (connection.isOverloaded) {
+          this.onOverload();
+          return;
+        }
+        if (pieces === undefined)
+          this.#queue((stream) => connection.sendBody(stream, frameOf(this.#head, bytes)));
+        else this.#queue((stream) => connection.sendBodyFrom(stream, framedPieces(pieces)));
+      }
     } catch (error) {
       this.fail(error);
       return;
     }
-    const isPlain = this.#head.encoding !== "gzip";
-    if (!isPlain || !this.#connection.answer(this.#streamId, this.#stream, bytes)) {
-      if (this.#connection.isOverloaded) {
-        this.onOverload();
-        return;
-      }
-      this.#queue(frameOf(this.#head, bytes));
-    }
-    metrics.sent(bytes.length);
+    metrics.sent(length);
     this.#end("OK");
-    this.#host.onAnswered(this.#target, this.#connection, performance.now() - this.#startMs, bytes.length);
+    this.#host.onAnswered(this.#target, connection, performance.now() - this.#startMs, length);
   }
 
   fail(error: unknown): void {
@@ -194,11 +200,11 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
   }
 
   /** An answer that has to wait, or is compressed. */
-  #queue(frame: Uint8Array): void {
+  #queue(sendBody: (stream: Stream) => void): void {
     const connection = this.#connection;
     this.#stream ??= connection.open(this.#streamId, this, false);
     connection.sendHead(this.#stream, connection.sender.encoder.grpcHead(encodingFields(this.#head)));
-    connection.sendBody(this.#stream, frame);
+    sendBody(this.#stream);
     connection.end(this.#stream, okTrailers);
   }
 
@@ -223,3 +229,5 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
     this.#target.metrics.handled(code, secondsSince(this.#startMs));
   }
 }
+
+const noBytes = new Uint8Array(0);

@@ -16,12 +16,24 @@ import { idFields } from "./plain.ts";
 import { Reader, wireBytes, wireVarint } from "./reader.ts";
 import { Writer } from "./writer.ts";
 
+export interface Pieces {
+  /** Bytes of all pieces. */
+  readonly size: number;
+  /** The next piece, undefined behind the last. */
+  next(): Uint8Array | undefined;
+}
+
 export interface Codec<In, Out = In> {
   /** For example `etcdserverpb.RangeRequest`. */
   readonly typeName: string;
   /** Throws WireError. Bytes in the result are views of `bytes`. */
   decode(bytes: Uint8Array): In;
   encode(message: Out): Uint8Array;
+  /**
+   * The encoding of a large message piece by piece, undefined for one that is not large or where that is not known. The
+   * message is used up: what was written is dropped from its lists.
+   */
+  encodePieces?(message: Out): Pieces | undefined;
   /** A complete message: `fields`, and zero values for the rest. */
   create(fields?: Partial<In>): In;
   /** Number of the first field that the message does not know; undefined if it knows all. Throws WireError. */

@@ -26,6 +26,7 @@ import {
   encodeRangeResponse,
   encodeRangeStreamResponse,
   encodeWatchResponse,
+  rangeResponsePieces,
 } from "./hot-responses.ts";
 import { decodeTxnRequest, encodeTxnRequest, encodeTxnResponse } from "./hot-txn.ts";
 import type { Outgoing, Plain } from "./plain.ts";
@@ -78,7 +79,11 @@ export const codecs: Codecs = {
   PutRequest: { ...genericCodecs.PutRequest, encode: encodePutRequest, decode: decodePutRequest },
   PutResponse: { ...genericCodecs.PutResponse, encode: encodePutResponse },
   RangeRequest: { ...genericCodecs.RangeRequest, decode: decodeRangeRequest },
-  RangeResponse: { ...genericCodecs.RangeResponse, encode: encodeRangeResponse },
+  RangeResponse: {
+    ...genericCodecs.RangeResponse,
+    encode: encodeRangeResponse,
+    encodePieces: rangeResponsePieces,
+  },
   RangeStreamResponse: { ...genericCodecs.RangeStreamResponse, encode: encodeRangeStreamResponse },
   TxnRequest: { ...genericCodecs.TxnRequest, encode: encodeTxnRequest, decode: decodeTxnRequest },
   TxnResponse: { ...genericCodecs.TxnResponse, encode: encodeTxnResponse },

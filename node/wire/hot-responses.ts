@@ -3,6 +3,7 @@
 
 import { emptyBytes, utf8 } from "../lib/bytes.ts";
 import type { NodeId } from "../lib/ids.ts";
+import type { Pieces } from "./codec.ts";
 import {
   bytesFieldSizeUnlessEmpty,
   newMessage,
@@ -67,6 +68,50 @@ export function encodeRangeResponse(response: OutgoingRangeResponse): Uint8Array
   const target = newMessage(rangeResponseSize(response));
   writeRangeResponse(target, 0, response);
   return target;
+}
+
+/** Answers from this size on are encoded in pieces of about as many bytes as below. */
+const piecewiseBytesMin = 1024 * 1024;
+const pieceBytes = 128 * 1024;
+
+/** A large answer is copied piece by piece, while it leaves, and what was copied is freed. */
+export function rangeResponsePieces(response: OutgoingRangeResponse): Pieces | undefined {
+  const size = rangeResponseSize(response);
+  if (size < piecewiseBytesMin) return undefined;
+  const { header, more, count } = response;
+  const kvs = response.kvs as (Spliced<KeyValue> | undefined)[];
+  let position = -1;
+  return {
+    size,
+    next() {
+      if (position > kvs.length) return undefined;
+      if (position === -1) {
+        position = 0;
+        const head = new Uint8Array(headerFieldSize(header));
+        writeHeaderField(head, 0, header);
+        return head;
+      }
+      if (position === kvs.length) {
+        position += 1;
+        const tail = { header: undefined, kvs: [], more, count };
+        const target = new Uint8Array(rangeResponseSize(tail));
+        writeRangeResponse(target, 0, tail);
+        return target;
+      }
+      let end = position;
+      let bytes = 0;
+      for (; end < kvs.length && bytes < pieceBytes; end++) {
+        bytes += sizedFieldSize(kvSize(kvs[end] as Spliced<KeyValue>));
+      }
+      const target = new Uint8Array(bytes);
+      let at = 0;
+      for (; position < end; position++) {
+        at = writeKvField(target, at, 2, kvs[position] as Spliced<KeyValue>);
+        kvs[position] = undefined;
+      }
+      return target;
+    },
+  };
 }
 
 export function encodeRangeStreamResponse(response: OutgoingRangeStreamResponse): Uint8Array {

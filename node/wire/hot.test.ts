@@ -10,7 +10,12 @@ import { codecs, genericCodecs } from "./codecs.ts";
 import { WireError } from "./error.ts";
 import { decodeHotEntry, encodePutEntry, encodeTxnEntry } from "./hot-entry.ts";
 import { encodeKeyValue, KeyValueScan, withoutValue } from "./hot-kv.ts";
-import { encodeEvent, encodeRangeResponse, encodeWatchResponse } from "./hot-responses.ts";
+import {
+  encodeEvent,
+  encodeRangeResponse,
+  encodeWatchResponse,
+  rangeResponsePieces,
+} from "./hot-responses.ts";
 import { drawMessage, plainOf } from "./random-message.ts";
 import type { Event, KeyValue, OutgoingTxnResponse, PutRequest, ResponseHeader, TxnRequest } from "./rpc.ts";
 
@@ -107,6 +112,23 @@ test("a range spliced from stored bytes equals one encoded from values", () => {
       part,
     );
   });
+});
+
+test("a large range comes in pieces that together are its encoding, and is used up", () => {
+  const random = new SeededRandom(10);
+  const kvs = Array.from({ length: 3000 }, () =>
+    encodeKeyValue({ ...drawKeyValue(random), value: new Uint8Array(1000) }),
+  );
+  const response = { header: drawHeader(random), kvs, more: true, count: 7000 };
+  const expected = Buffer.from(encodeRangeResponse(response));
+  assert.equal(rangeResponsePieces({ ...response, kvs: kvs.slice(0, 100) }), undefined);
+  const pieces = rangeResponsePieces(response);
+  const parts: Uint8Array[] = [];
+  for (let part = pieces?.next(); part !== undefined; part = pieces?.next()) parts.push(part);
+  assert.equal(pieces?.size, expected.length);
+  assert.ok(Buffer.concat(parts).equals(expected));
+  assert.ok(Math.max(...parts.map((part) => part.length)) < 200_000);
+  assert.ok(kvs.every((kv) => kv === undefined));
 });
 
 test("a watch response spliced from events encoded once equals one encoded from values", () => {

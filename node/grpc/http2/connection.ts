@@ -24,7 +24,7 @@ import { ReceiveWindows, streamWindowBytes } from "./receive-windows.ts";
 import { checkTrailers, type RequestHead } from "./request-head.ts";
 import { okTrailers, Sender } from "./sender.ts";
 import { applySettings, ourSettings, tableBytes } from "./settings.ts";
-import { Stream, type StreamOwner } from "./stream.ts";
+import { type Source, Stream, type StreamOwner } from "./stream.ts";
 import { StreamIds } from "./stream-ids.ts";
 
 /** What an HTTP/2 client sends first (RFC 9113, section 3.4). */
@@ -204,6 +204,13 @@ export class Connection implements Flushable {
     if (!stream.isLocalOpen || !this.isOpen) return;
     this.#pings.onSent();
     this.sender.body(stream, bytes);
+  }
+
+  /** A body that is made while it leaves. */
+  sendBodyFrom(stream: Stream, source: Source): void {
+    if (!stream.isLocalOpen || !this.isOpen) return;
+    this.#pings.onSent();
+    this.sender.bodyFrom(stream, source);
   }
 
   end(stream: Stream, trailers: readonly string[] = okTrailers): void {

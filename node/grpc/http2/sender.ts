@@ -13,7 +13,7 @@ import {
   writeFrameHead,
   writeUint32,
 } from "./protocol.ts";
-import { lowWaterBytes, type Stream } from "./stream.ts";
+import { lowWaterBytes, type Source, type Stream } from "./stream.ts";
 
 /** gRPC puts a byte for "compressed" and four bytes of length in front of a message. */
 const messageHeadBytes = 5;
@@ -123,6 +123,15 @@ export class Sender {
     this.#schedule(stream);
   }
 
+  /** Queues a body that is made piece by piece, while it leaves. Nothing is queued behind it but the end. */
+  bodyFrom(stream: Stream, source: Source): void {
+    stream.source = source;
+    stream.sourceBytes = source.size;
+    this.queuedBytes += source.size;
+    this.#fill(stream);
+    this.#schedule(stream);
+  }
+
   /** The last block of the stream goes out behind its queue. Without fields the last body frame ends it. */
   end(stream: Stream, trailers: readonly string[]): void {
     stream.trailers = trailers;
@@ -132,8 +141,10 @@ export class Sender {
 
   /** Forgets what a stream still wanted to send. */
   drop(stream: Stream): void {
-    this.queuedBytes -= stream.queuedBytes;
+    this.queuedBytes -= stream.queuedBytes + stream.sourceBytes;
     stream.queue = undefined;
+    stream.source = undefined;
+    stream.sourceBytes = 0;
     stream.queuedBytes = 0;
     stream.trailers = undefined;
   }
@@ -204,6 +215,7 @@ export class Sender {
     stream.sendWindow -= length;
     this.queuedBytes -= length;
     this.#window -= length;
+    if (stream.queuedBytes === 0) this.#fill(stream);
     const { trailers } = stream;
     const isEnd = stream.queuedBytes === 0 && trailers !== undefined && trailers.length === 0;
     const { output } = this;
@@ -215,6 +227,22 @@ export class Sender {
       else this.#finish(stream, trailers);
     } else if (stream.queuedBytes <= lowWaterBytes && stream.queuedBytes + length > lowWaterBytes) {
       stream.owner.onRoom();
+    }
+  }
+
+  /** Makes the next piece of the stream's source. */
+  #fill(stream: Stream): void {
+    while (stream.source !== undefined && stream.queuedBytes === 0) {
+      const piece = stream.source.next();
+      if (piece === undefined) {
+        stream.source = undefined;
+        return;
+      }
+      if (piece.length === 0) continue;
+      stream.queue ??= [];
+      stream.queue.push(piece);
+      stream.queuedBytes += piece.length;
+      stream.sourceBytes -= piece.length;
     }
   }
 

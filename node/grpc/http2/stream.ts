@@ -14,6 +14,13 @@ export interface StreamOwner {
   onOverload(): void;
 }
 
+/** Body bytes that are made when their turn comes. */
+export interface Source {
+  /** Of all pieces together. */
+  readonly size: number;
+  next(): Uint8Array | undefined;
+}
+
 /** A queue of this much or less has room for more. */
 export const lowWaterBytes = 64 * 1024;
 
@@ -36,6 +43,9 @@ export class Stream {
   /** Bytes of the first item that have left. */
   queueOffset = 0;
   queuedBytes = 0;
+  /** What comes behind the queue, and its bytes that were not made yet. */
+  source: Source | undefined;
+  sourceBytes = 0;
   /** What follows the queue: the last block of the stream. */
   trailers: readonly string[] | undefined;
   isScheduled = false;
