@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { leaveLeadership } from "./api/leadership.ts";
 import { MemberApi } from "./api/member-api.ts";
+import { AutoPromoter } from "./auto-promoter.ts";
 import { firstEntries } from "./bootstrap.ts";
 import type { MemberConfig } from "./cli/config.ts";
 import { featureGates } from "./cli/feature-gates.ts";
@@ -133,7 +134,8 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
   for (const { id, peerUrls } of existing) peers.transport.addRemote(id, peerUrls);
   await new Promise<void>((resolve) => replica.start(resolve));
   const versions = new VersionMonitor({ replica, calls: peers.calls, log });
-  const deciding = versions.run();
+  const promoter = new AutoPromoter(services.cluster, log);
+  const running = [versions.run(), config.autoPromote ? promoter.run() : undefined];
   const surface = await openSurface({
     config,
     log,
@@ -147,9 +149,10 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
   return {
     async stop() {
       versions.stop();
+      promoter.stop();
       await leaveLeadership(api, log);
       await surface.stop();
-      await deciding;
+      await Promise.all(running);
       await new Promise<void>((resolve) => replica.stop(resolve));
       await peers.stop();
       dataDir.unlock();

@@ -1,6 +1,6 @@
 // The members of the cluster: who they are, and the changes clients may make to them.
 
-import { nodeId } from "../lib/ids.ts";
+import { type NodeId, nodeId } from "../lib/ids.ts";
 import type { MembershipChange } from "../membership/change.ts";
 import { bootstrapMemberId, type Sha1 } from "../membership/identity.ts";
 import { decodeMembers, type Member } from "../membership/member.ts";
@@ -96,6 +96,16 @@ export class ClusterService {
     await this.#change({ kind: "promote", id });
     this.#api.options.metrics.learnersPromoted.increment();
     return this.#api.replica.members.list();
+  }
+
+  /** As the leader: a learner that runs, is within reach and has nearly all of the log; undefined when there is none. */
+  learnerThatCaughtUp(): NodeId | undefined {
+    const { replica } = this.#api;
+    if (!replica.isLeader) return undefined;
+    return replica.members.list().find(({ id, name, isLearner }) => {
+      const isUp = isLearner && name !== "" && replica.activeSinceMs(id) !== undefined;
+      return isUp && this.#reconfiguration.hasCaughtUp(id);
+    })?.id;
   }
 
   async #promoteAtLeader(ID: bigint, authorization: string | undefined): Promise<readonly Member[]> {

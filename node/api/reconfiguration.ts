@@ -11,6 +11,9 @@ const healthyMs = 5000;
 /** A learner may vote once it has this share of the leader's log. */
 const readyShare = 0.9;
 
+/** What is sent within a fraction of a second. */
+const lagEntriesMax = 1000;
+
 export interface ReconfigurationOptions {
   readonly replica: Replica;
   readonly nowMs: () => number;
@@ -62,6 +65,16 @@ export class Reconfiguration {
     if (!isStrict) return undefined;
     const voters = this.#voters();
     return startedCount(voters) + 1 < quorumOf(voters.length + 1) ? "notEnoughStartedMembers" : undefined;
+  }
+
+  /** Whether a learner may be promoted without anybody looking: it lags no more than a busy voter may. */
+  hasCaughtUp(id: NodeId): boolean {
+    const { replica } = this.#options;
+    const { progress } = replica.raftStatus;
+    const learner = progress.find((one) => one.id === id);
+    const own = progress.find((one) => one.id === replica.nodeId);
+    if (learner === undefined || own === undefined) return false;
+    return own.match - learner.match <= lagEntriesMax && this.refusalOfPromote(id) === undefined;
   }
 
   #voters(): readonly Member[] {

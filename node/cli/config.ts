@@ -45,6 +45,7 @@ export interface MemberConfig {
   readonly initialClusterToken: string;
   readonly initialClusterState: "new" | "existing";
   readonly learnersMax: number;
+  readonly autoPromote: boolean;
   readonly strictReconfigCheck: boolean;
   readonly forceNewCluster: boolean;
   readonly raftReadTimeoutMs: number;
@@ -179,6 +180,7 @@ export function buildConfig(settings: Settings, notices: Notice[]): MemberConfig
     initialClusterToken: get("initial-cluster-token"),
     initialClusterState: get("initial-cluster-state"),
     learnersMax: get("max-learners"),
+    autoPromote: get("auto-promote"),
     strictReconfigCheck: get("strict-reconfig-check"),
     forceNewCluster: get("force-new-cluster"),
     raftReadTimeoutMs: get("raft-read-timeout"),

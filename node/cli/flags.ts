@@ -113,7 +113,12 @@ const memberFlags: readonly FlagSpec[] = [
   refused("bootstrap-defrag-threshold-megabytes", "uint", "0", "defragmentation is not built yet"),
   inert("corrupt-check-time", "duration", "0s", "it compares members, and there is only one"),
   inert("compact-hash-check-time", "duration", "1m0s", "it compares members, and there is only one"),
-  refused("downgrade-check-time", "duration", "5s", "downgrades are not built yet"),
+  inert(
+    "downgrade-check-time",
+    "duration",
+    "5s",
+    "a downgrade ends when a member of the older release leads",
+  ),
 ];
 
 const listenerFlags: readonly FlagSpec[] = [
@@ -276,6 +281,7 @@ const observabilityFlags: readonly FlagSpec[] = [
 
 /** Options of our own. */
 const ownFlags: readonly FlagSpec[] = [
+  flag("auto-promote", "boolean", "false", "As leader, promote learners that have caught up."),
   flag(
     "termination-log",
     "string",

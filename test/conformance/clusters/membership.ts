@@ -3,7 +3,7 @@
 import { must } from "../../../node/lib/assert.ts";
 import type { Outcome } from "../client.ts";
 import type { Message } from "../messages.ts";
-import type { ClusterGroup } from "./run.ts";
+import { type ClusterGroup, pause } from "./run.ts";
 
 /** Nobody's id. */
 const strangerId = 4242n;
@@ -95,6 +95,8 @@ export const membershipCases: ClusterGroup = {
           });
         }
         await t.call(follower, "MemberAdd", { peerURLs: ["http://127.0.0.1:10"], isLearner: true });
+        // An id is made of the URLs and the second.
+        await pause(1_500);
         await t.call(follower, "MemberAdd", { peerURLs: ["http://127.0.0.1:9"] });
         for (const member of [leader, ...followers]) await t.call(member, "MemberPromote", { ID });
         await t.call(leader, "MemberUpdate", { ID, peerURLs: ["http://127.0.0.1:11"] });

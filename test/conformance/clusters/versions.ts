@@ -15,6 +15,14 @@ async function clusterVersion(t: ClusterRun, i: number): Promise<string> {
   return /"etcdcluster":"([^"]*)"/.exec(text)?.[1] ?? text;
 }
 
+/** etcd notes it a moment after the cluster version. */
+async function storageVersion(t: ClusterRun, version: string): Promise<void> {
+  await t.eventually(`storage version ${version}`, async () => {
+    const all = await Promise.all(t.cluster.members.map((one) => t.ask(one, "Status", {})));
+    return all.every((status) => status["storageVersion"] === version);
+  });
+}
+
 async function recordStatus(t: ClusterRun): Promise<void> {
   for (const member of t.cluster.members) {
     const { version, storageVersion, downgradeInfo, errors, isLearner } = await t.ask(member, "Status", {});
@@ -39,6 +47,7 @@ export const versionCases: ClusterGroup = {
           await t.eventually("the cluster version", async () => (await clusterVersion(t, i)) === "3.6.0");
           t.record(await clusterVersion(t, i));
         }
+        await storageVersion(t, "3.6.0");
         await recordStatus(t);
       },
     },
@@ -75,20 +84,14 @@ export const versionCases: ClusterGroup = {
         await t.call(leader, "Downgrade", { action: "ENABLE", version: "3.5" });
         await t.call(leader, "Downgrade", { action: "ENABLE", version: "3.4" });
         await t.call(leader, "Downgrade", { action: "VALIDATE", version: "3.4" });
-        await t.eventually("the lower storage version", async () => {
-          const all = await Promise.all(t.cluster.members.map((one) => t.ask(one, "Status", {})));
-          return all.every(({ storageVersion }) => storageVersion === "3.5.0");
-        });
+        await storageVersion(t, "3.5.0");
         await recordStatus(t);
         await t.call(member, "Downgrade", { action: "CANCEL" });
         for (let i = 0; i < 3; i++) {
           await t.eventually("the higher version", async () => (await clusterVersion(t, i)) === "3.6.0");
           t.record(await peerText(t, i, "/downgrade/enabled"));
         }
-        await t.eventually("the higher storage version", async () => {
-          const all = await Promise.all(t.cluster.members.map((one) => t.ask(one, "Status", {})));
-          return all.every(({ storageVersion }) => storageVersion === "3.6.0");
-        });
+        await storageVersion(t, "3.6.0");
         await recordStatus(t);
       },
     },
