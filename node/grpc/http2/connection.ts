@@ -3,7 +3,9 @@
 
 import type { Socket } from "node:net";
 import { Abuse } from "./abuse.ts";
+import type { ConnectionHost } from "./connection-host.ts";
 import type { Flushable, FlushQueue } from "./flush-queue.ts";
+import { paddingOf, wholeBodyEnd } from "./frame-shape.ts";
 import { HeadCache } from "./head-cache.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
 import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
@@ -37,21 +39,6 @@ const headerBlockBytesMax = 64 * 1024;
 const queuedBytesMax = 64 * 1024 * 1024;
 /** A client is told of the end, and has this long to read it. */
 const goodbyeMs = 1000;
-
-export interface ConnectionHost {
-  /** A request and its whole body, bytes [start, end), which are the host's only during the call. Hot. */
-  onWhole(
-    connection: Connection,
-    streamId: number,
-    head: RequestHead,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): void;
-  /** A request whose body may follow. The host opens the stream, or answers without. */
-  onRequest(connection: Connection, streamId: number, head: RequestHead, isRemoteOpen: boolean): void;
-  onClosed(connection: Connection): void;
-}
 
 export interface ConnectionOptions {
   readonly host: ConnectionHost;
@@ -748,22 +735,3 @@ export class Connection implements Flushable {
 
 const noBytes = new Uint8Array(0);
 const pingPayload = Buffer.from("etcdlike", "latin1");
-
-/** The number of bytes of padding; the byte that says so is not among them. Throws ConnectionError. */
-function paddingOf(bytes: Uint8Array, start: number, end: number): number {
-  const padding = end > start ? (bytes[start] as number) : 0;
-  if (end === start || padding >= end - start) {
-    throw new ConnectionError(ErrorCode.protocolError, `padding of ${padding} bytes in a shorter frame`);
-  }
-  return padding;
-}
-
-/** Where a DATA frame ends that is the whole body of the stream and lies at `at`; zero when there is none. */
-function wholeBodyEnd(bytes: Uint8Array, at: number, streamId: number): number {
-  const start = at + frameHeadBytes;
-  if (bytes.length < start || bytes[at + 3] !== FrameType.data || bytes[at + 4] !== Flag.endStream) return 0;
-  if ((uint32At(bytes, at + 5) & streamIdMax) !== streamId) return 0;
-  const length = ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number);
-  if (length > frameBytesMax || bytes.length - start < length) return 0;
-  return start + length;
-}
