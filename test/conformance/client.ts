@@ -68,8 +68,11 @@ function metadataOf(fields: Readonly<Record<string, string>>): Metadata {
 
 export class TestClient {
   readonly #client: Client;
+  readonly #timeoutMs: number;
 
-  constructor(endpoint: string) {
+  /** `timeoutMs`: the deadline of every call. */
+  constructor(endpoint: string, timeoutMs = callTimeoutMs) {
+    this.#timeoutMs = timeoutMs;
     const Generic = makeGenericClientConstructor({}, "generic");
     this.#client = new Generic(endpoint, credentials.createInsecure(), {
       "grpc.max_receive_message_length": maxMessageBytes,
@@ -90,7 +93,7 @@ export class TestClient {
       request: requestType,
       response: responseType,
     } = must(methods[name], "the method is known", { name });
-    const deadline = Date.now() + callTimeoutMs;
+    const deadline = Date.now() + this.#timeoutMs;
     return new Promise((resolve) => {
       this.#client.makeUnaryRequest(
         path,

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must } from "../../node/lib/assert.ts";
-import { freePorts, type Member, type MemberKind, start } from "./member.ts";
+import { freePorts, loopback, type Member, type MemberKind, start } from "./member.ts";
 
 export interface ClusterOptions {
   /** One a member. */
@@ -13,7 +13,19 @@ export interface ClusterOptions {
   readonly flags?: readonly string[];
   /** Real members check themselves at every step, unless they are measured. */
   readonly isVerified?: boolean;
+  /** Where the members run, one a member; on loopback otherwise. */
+  readonly hosts?: readonly Host[];
+  /** Called before a member is first started, when its data directory is not there yet. */
+  readonly onReserved?: (member: ClusterMember) => Promise<void>;
 }
+
+export interface Host {
+  readonly address: string;
+  /** A command that becomes the member's process. */
+  readonly prefix: readonly string[];
+}
+
+const thisHost: Host = { address: loopback, prefix: [] };
 
 type Ports = Member["ports"];
 
@@ -23,6 +35,7 @@ export interface ClusterMember {
   kind: MemberKind;
   readonly ports: Ports;
   readonly dataDir: string;
+  readonly host: Host;
   readonly peerUrl: string;
   /** Undefined while it does not run. */
   process: Member | undefined;
@@ -54,7 +67,7 @@ export class Cluster {
     const scratch = await mkdtemp(join(tmpdir(), "cluster-test-"));
     const cluster = new Cluster(options, scratch);
     try {
-      for (const kind of options.kinds) await cluster.reserve(kind);
+      for (const [i, kind] of options.kinds.entries()) await cluster.reserve(kind, options.hosts?.[i]);
       cluster.#initialCluster = cluster.#initialClusterText();
       const started = await Promise.allSettled(cluster.members.map((member) => cluster.run(member, "new")));
       const failed = started.find((one) => one.status === "rejected");
@@ -71,7 +84,7 @@ export class Cluster {
   }
 
   /** A name and ports for a further member, which runs once it was added and `run` is called. */
-  async reserve(kind: MemberKind): Promise<ClusterMember> {
+  async reserve(kind: MemberKind, host: Host = thisHost): Promise<ClusterMember> {
     const name = `m${this.#named++}`;
     const ports = await this.#freePorts();
     const member: ClusterMember = {
@@ -79,10 +92,12 @@ export class Cluster {
       kind,
       ports,
       dataDir: join(this.#scratch, name),
-      peerUrl: `http://127.0.0.1:${ports.peer}`,
+      host,
+      peerUrl: `http://${host.address}:${ports.peer}`,
       process: undefined,
     };
     this.members.push(member);
+    await this.#options.onReserved?.(member);
     return member;
   }
 
@@ -98,6 +113,8 @@ export class Cluster {
       ports: member.ports,
       dataDir: member.dataDir,
       readyTimeoutMs,
+      host: member.host.address,
+      prefix: member.host.prefix,
       env: member.kind === "etcd" && this.#options.isVerified !== false ? verified : {},
       flags: [
         ...["--name", member.name, "--initial-cluster", initialCluster],

@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { must } from "../../node/lib/assert.ts";
 import { toolPath } from "./toolchain.ts";
 
 export type MemberKind = "etcd" | "etcdlike";
@@ -22,7 +23,13 @@ export interface MemberOptions {
   /** An existing data directory, which `stop` then leaves alone; a temporary one otherwise. */
   readonly dataDir?: string;
   readonly readyTimeoutMs?: number;
+  /** The address it listens on and is reached at; loopback otherwise. */
+  readonly host?: string;
+  /** A command that becomes the member's process, such as one that enters a network namespace. */
+  readonly prefix?: readonly string[];
 }
+
+export const loopback = "127.0.0.1";
 
 export interface Member {
   readonly kind: MemberKind;
@@ -51,8 +58,9 @@ const logTailBytes = 4_000;
 
 export async function start(options: MemberOptions): Promise<Member> {
   const ports = options.ports ?? (await freePorts());
-  const clientUrl = `http://127.0.0.1:${ports.client}`;
-  const peerUrl = `http://127.0.0.1:${ports.peer}`;
+  const host = options.host ?? loopback;
+  const clientUrl = `http://${host}:${ports.client}`;
+  const peerUrl = `http://${host}:${ports.peer}`;
   const scratch = await mkdtemp(join(tmpdir(), `${options.kind}-test-`));
   const dataDir = options.dataDir ?? join(scratch, "data");
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
@@ -66,7 +74,8 @@ export async function start(options: MemberOptions): Promise<Member> {
   ];
   const command = await commandOf(options);
   const startedAt = performance.now();
-  const child = spawn(command[0], [...command.slice(1), ...flags], {
+  const [program, ...args] = [...(options.prefix ?? []), ...command];
+  const child = spawn(must(program, "a command has a program"), [...args, ...flags], {
     cwd: scratch,
     env: { ...process.env, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
@@ -92,7 +101,7 @@ export async function start(options: MemberOptions): Promise<Member> {
   return {
     kind: options.kind,
     clientUrl,
-    endpoint: `127.0.0.1:${ports.client}`,
+    endpoint: `${host}:${ports.client}`,
     peerUrl,
     ports,
     pid: child.pid ?? 0,

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { must } from "../../../node/lib/assert.ts";
 import { TestClient } from "../../conformance/client.ts";
 import type { Message } from "../../conformance/messages.ts";
-import { Cluster, type ClusterMember, type ClusterOptions } from "../../tools/cluster.ts";
+import { Cluster, type ClusterMember, type ClusterOptions, type Host } from "../../tools/cluster.ts";
 import type { Member, MemberKind } from "../../tools/member.ts";
 import { toolPath } from "../../tools/toolchain.ts";
 import { eventually, hashKv, revisionOf, succeed } from "./kv.ts";
@@ -48,7 +48,11 @@ export class Place {
   }
 
   get endpoint(): string {
-    return `127.0.0.1:${this.#seat.ports.client}`;
+    return `${this.#seat.host.address}:${this.#seat.ports.client}`;
+  }
+
+  get host(): Host {
+    return this.#seat.host;
   }
 
   get isRunning(): boolean {
@@ -76,13 +80,13 @@ export class Place {
 
   /** SIGKILL. */
   async kill(): Promise<void> {
-    this.#closeClient();
+    this.closeClient();
     await this.#cluster.kill(this.#seat);
   }
 
   /** SIGTERM. */
   async stop(): Promise<void> {
-    this.#closeClient();
+    this.closeClient();
     await this.#cluster.end(this.#seat);
   }
 
@@ -104,7 +108,7 @@ export class Place {
     return readFile(this.process.logFile, "utf8");
   }
 
-  #closeClient(): void {
+  closeClient(): void {
     this.#client?.close();
     this.#client = undefined;
   }
@@ -116,14 +120,24 @@ export class TestCluster {
 
   /** Ends with the test. */
   static async start(t: TestContext, options: ClusterOptions): Promise<TestCluster> {
-    const cluster = await Cluster.start(options);
+    const cluster = await TestCluster.open(options);
     t.after(() => cluster.stop());
-    return new TestCluster(cluster);
+    return cluster;
+  }
+
+  /** Whoever opens it stops it. */
+  static async open(options: ClusterOptions): Promise<TestCluster> {
+    return new TestCluster(await Cluster.start(options));
   }
 
   private constructor(cluster: Cluster) {
     this.#cluster = cluster;
     this.places = cluster.members.map((seat) => new Place(cluster, seat));
+  }
+
+  async stop(): Promise<void> {
+    for (const place of this.places) place.closeClient();
+    await this.#cluster.stop();
   }
 
   place(i: number): Place {
@@ -135,8 +149,12 @@ export class TestCluster {
   }
 
   /** Adds a member through the API, asked of `via`, and starts it. */
-  async join(kind: MemberKind, via: Place, options: { readonly isLearner?: boolean } = {}): Promise<Place> {
-    const place = new Place(this.#cluster, await this.#cluster.reserve(kind));
+  async join(
+    kind: MemberKind,
+    via: Place,
+    options: { readonly isLearner?: boolean; readonly host?: Host } = {},
+  ): Promise<Place> {
+    const place = new Place(this.#cluster, await this.#cluster.reserve(kind, options.host));
     const learner = options.isLearner === true ? ["--learner"] : [];
     await this.#onceHealthy(via, ["member", "add", place.name, "--peer-urls", place.peerUrl, ...learner]);
     await place.start("existing");
