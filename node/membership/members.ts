@@ -33,7 +33,7 @@ export class Members {
     this.#members.clear();
     this.#removed.clear();
     for (const [key, value] of records(backend, "members")) {
-      const member = decodeMember(value);
+      const { isPromote: _, ...member } = decodeMember(value);
       assert(hexId(member.id) === key, "a stored member stands under its own id", { key, id: member.id });
       this.#members.set(member.id, member);
     }
