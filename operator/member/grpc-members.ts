@@ -23,7 +23,7 @@ import {
   StatusResponseSchema,
 } from "../../proto/gen/etcdserverpb/rpc_pb.ts";
 import type { Probe, Roster } from "../model/observation.ts";
-import { type Answer, MemberError, type Members } from "./port.ts";
+import { type Answer, codes, MemberError, type Members } from "./port.ts";
 
 const askTimeoutMs = 5_000;
 const changeTimeoutMs = 10_000;
@@ -73,7 +73,7 @@ export class GrpcMembers implements Members {
       };
       return { probe, ...(roster === undefined ? {} : { roster }) };
     } catch (error) {
-      return { probe: { isAnswered: false, error: error instanceof Error ? error.message : String(error) } };
+      return { probe: { isAnswered: false, error: reasonOf(error) } };
     }
   }
 
@@ -167,6 +167,14 @@ export class GrpcMembers implements Members {
 
 function hex(id: bigint): string {
   return id.toString(16);
+}
+
+/** The same words as long as nothing changes: they stand in a status, and gRPC's own carry durations. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof MemberError)) return error instanceof Error ? error.message : String(error);
+  if (error.code === codes.deadlineExceeded) return `no answer within ${askTimeoutMs / 1000} s`;
+  if (error.code === codes.unavailable) return "it cannot be reached";
+  return error.text;
 }
 
 /** Status carries alarms as texts such as "memberID:123 alarm:NOSPACE ". */

@@ -18,7 +18,7 @@ export interface Members {
 }
 
 /** gRPC's numbers of the codes that matter here. */
-export const codes = { notFound: 5, failedPrecondition: 9, unavailable: 14 } as const;
+export const codes = { deadlineExceeded: 4, failedPrecondition: 9, unavailable: 14 } as const;
 
 /** A member refused, or nobody answered. `text` is etcd's own. */
 export class MemberError extends Error {
@@ -47,6 +47,8 @@ export class MemberError extends Error {
     return (
       this.text.includes("member not found") ||
       this.text.includes("Peer URLs already exists") ||
+      // An id is made from the peer URL and the second: asked twice within one, this comes first.
+      this.text.includes("member ID already exist") ||
       this.text.endsWith("can only promote a learner member")
     );
   }
