@@ -57,6 +57,7 @@ export function peerAnswers({ api, cluster, lease, maintenance }: PeerAnswersOpt
       if (!replica.isLeader) return { ok: false, reason: "notPrimary" };
       return leaseAnswer(async () => {
         const ttlSeconds = await lease.renewHere(id);
+        if (ttlSeconds === undefined) return notPrimary;
         return ttlSeconds === 0 ? notFound : { ok: true, ttlSeconds };
       });
     },
@@ -78,6 +79,7 @@ export function peerAnswers({ api, cluster, lease, maintenance }: PeerAnswersOpt
   };
 }
 
+const notPrimary: { readonly ok: false; readonly reason: LeaseRefusal } = { ok: false, reason: "notPrimary" };
 const notFound: { readonly ok: false; readonly reason: LeaseRefusal } = { ok: false, reason: "notFound" };
 
 async function leaseAnswer<T>(

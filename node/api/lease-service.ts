@@ -107,7 +107,9 @@ export class LeaseService {
 
   /** The TTL in force from now on; 0 for a lease that is gone. */
   async #renew(id: LeaseId): Promise<number> {
-    if (this.#api.replica.isLeader) return this.renewHere(id);
+    // One that has just stopped to lead asks the next leader, like any other member.
+    const renewed = this.#api.replica.isLeader ? await this.renewHere(id) : undefined;
+    if (renewed !== undefined) return renewed;
     const answer = await this.#leader.ask(async (url) => {
       const one = await this.#calls.renewLease(url, id);
       return one.ok || one.reason === "notFound" ? one : undefined;
@@ -123,8 +125,8 @@ export class LeaseService {
     return answer.ok ? answer : undefined;
   }
 
-  /** As the leader, and no one else; also for other members that were asked. */
-  async renewHere(id: LeaseId): Promise<number> {
+  /** As the leader, also for other members that were asked; undefined when this member does not lead any more. */
+  async renewHere(id: LeaseId): Promise<number | undefined> {
     const { lessor } = this.#api.replica;
     const { clock } = this.#api.options;
     const deadlineMs = clock.nowMs() + expiredWaitMs;
@@ -142,7 +144,7 @@ export class LeaseService {
         return outcome.ttlSeconds;
       }
       if (outcome.reason === "not found") return 0;
-      if (outcome.reason === "not primary") throw apiError("notLeader");
+      if (outcome.reason === "not primary") return undefined;
       // Expired and not revoked yet: a success now would be taken back, so the answer waits for the revocation.
       if (clock.nowMs() > deadlineMs) throw apiError("timeout");
       await this.#api.delay(expiredPollMs);
