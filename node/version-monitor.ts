@@ -2,10 +2,16 @@
 // The leader asks the others and proposes it, as etcd does.
 
 import { setTimeout as delay } from "node:timers/promises";
+import type { Outcome } from "./apply/outcome.ts";
 import { hexId } from "./lib/ids.ts";
 import type { Logger } from "./lib/log.ts";
 import { compatibleVersion } from "./lib/version.ts";
-import { decideClusterVersion, formatVersion, versionOf } from "./membership/cluster-version.ts";
+import {
+  decideClusterVersion,
+  formatVersion,
+  isDowngradeOver,
+  versionOf,
+} from "./membership/cluster-version.ts";
 import type { Member } from "./membership/member.ts";
 import type { PeerCalls } from "./peer/peer-calls.ts";
 import type { Replica } from "./replica/replica.ts";
@@ -48,17 +54,26 @@ export class VersionMonitor {
     const { replica, log } = this.#options;
     const releases = await this.#releases();
     const { clusterVersion, downgrade } = replica.members;
+    if (isDowngradeOver(downgrade, releases)) return this.#endDowngrade();
     const current = clusterVersion === undefined ? undefined : versionOf(clusterVersion);
     const decided = decideClusterVersion({ current, downgrade, releases });
     if (decided === undefined || !replica.isLeader) return;
     const version = formatVersion(decided);
-    await new Promise<void>((resolve) => {
-      replica.propose({ clusterVersionSet: { ver: version } }, (outcome) => {
-        if (outcome.ok) log.info("cluster version is updated", { "cluster-version": version });
-        else log.warn("failed to update cluster version", { error: outcome.refusal });
-        resolve();
-      });
-    });
+    const outcome = await this.#propose({ clusterVersionSet: { ver: version } });
+    if (outcome.ok) log.info("cluster version is updated", { "cluster-version": version });
+    else log.warn("failed to update cluster version", { error: outcome.refusal });
+  }
+
+  async #endDowngrade(): Promise<void> {
+    const { replica, log } = this.#options;
+    if (!replica.isLeader) return;
+    log.info("the cluster has been downgraded", { "cluster-version": replica.members.clusterVersion });
+    const outcome = await this.#propose({ downgradeInfoSet: { enabled: false, ver: "" } });
+    if (!outcome.ok) log.warn("failed to cancel downgrade", { error: outcome.refusal });
+  }
+
+  #propose(request: Parameters<Replica["propose"]>[0]): Promise<Outcome> {
+    return new Promise((resolve) => this.#options.replica.propose(request, resolve));
   }
 
   /** Of all members, undefined for one that cannot be asked. */

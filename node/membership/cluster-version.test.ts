@@ -4,6 +4,7 @@ import {
   decideClusterVersion,
   formatVersion,
   isDowngrade,
+  isDowngradeOver,
   parseVersion,
   type VersionDecision,
 } from "./cluster-version.ts";
@@ -34,6 +35,15 @@ test("a downgrade is exactly one minor version", () => {
   ]) {
     assert.ok(!isDowngrade(from, to), formatVersion(to));
   }
+});
+
+test("a downgrade is over when every member is known to run the version that was asked for", () => {
+  const downgrade = { isEnabled: true, target: "3.6.0" } as const;
+  assert.ok(isDowngradeOver(downgrade, ["3.6.14", "3.6.2"]));
+  assert.ok(!isDowngradeOver(downgrade, ["3.6.14", "3.7.1"]));
+  assert.ok(!isDowngradeOver(downgrade, ["3.6.14", "3.5.33"]));
+  assert.ok(!isDowngradeOver(downgrade, ["3.6.14", undefined]));
+  assert.ok(!isDowngradeOver({ isEnabled: false }, ["3.6.14"]));
 });
 
 test("the leader decides as etcd does", () => {

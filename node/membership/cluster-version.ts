@@ -64,6 +64,16 @@ export function decideClusterVersion({
   return isDowngrade(current, target) && isDowngrade(lowest, target) ? target : undefined;
 }
 
+/** Whether all members run the version that was asked for: then the leader ends the downgrade, as etcd does. */
+export function isDowngradeOver(downgrade: Downgrade, releases: readonly (string | undefined)[]): boolean {
+  if (!downgrade.isEnabled) return false;
+  const target = versionOf(downgrade.target);
+  return releases.every((release) => {
+    const version = release === undefined ? undefined : parseVersion(release);
+    return version !== undefined && compareVersions(version, target) === 0;
+  });
+}
+
 /** Undefined when one of them is not known. */
 function lowestRelease(releases: readonly (string | undefined)[]): ClusterVersion | undefined {
   assert(releases.length > 0, "a cluster has members");

@@ -5,8 +5,11 @@ import { readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { exitCodes } from "../../../node/lib/fatal.ts";
+import { TestClient } from "../../conformance/client.ts";
+import type { Member } from "../../tools/member.ts";
 import { etcdctl, hashKv, tool } from "../snapshot/support.ts";
 import { logLines } from "../support/command.ts";
+import { eventually, succeed } from "../support/kv.ts";
 import { scratchFolder } from "../support/scratch.ts";
 import {
   clusterVersionIs,
@@ -123,13 +126,35 @@ test("a 3.7 member is refused with the instruction and untouched, and taken over
   const lowering = await startOn(t, { kind: "etcd", tool: "etcd-3.7", dataDir, ports });
   await etcdctl(lowering, "downgrade", "enable", "3.6");
   await clusterVersionIs(lowering, "3.6.0");
-  const expected = await stateOf(lowering, lease);
+  const before = await stateOf(lowering, lease);
   await lowering.stop();
+
+  const reference = await copyOf(dataDir, join(folder, "reference"));
+  const real = await startOn(t, { kind: "etcd", dataDir: reference, ports });
+  await downgradeIsOver(real);
+  const expected = await stateOf(real, lease);
+  await real.stop();
   const ours = await startOn(t, { kind: "etcdlike", dataDir, ports });
-  const state = await stateOf(ours, lease);
-  // The record of the downgrade is part of the hash over everything, and ends with it.
-  assert.deepEqual({ ...state, hash: "" }, { ...expected, hash: "" });
+  await downgradeIsOver(ours);
+  const after = await stateOf(ours, lease);
+  assert.deepEqual(after, expected);
+  // The record of the downgrade is part of the hash over everything, and is another one now.
+  assert.deepEqual({ ...after, hash: "" }, { ...before, hash: "" });
 });
+
+/** The first one at the lower version ends it, some seconds after its start. */
+async function downgradeIsOver({ endpoint }: Member): Promise<void> {
+  const client = new TestClient(endpoint);
+  await eventually(
+    "the downgrade is over",
+    async () => {
+      const { downgradeInfo } = await succeed(client, "Status", {});
+      return (downgradeInfo as { readonly enabled?: boolean } | undefined)?.enabled !== true;
+    },
+    60_000,
+  );
+  client.close();
+}
 
 test("a directory with auth enabled is refused by name and untouched", async (t) => {
   const folder = await scratchFolder(t);
