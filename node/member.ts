@@ -101,6 +101,7 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
     memberPath: dataDir.member,
     snapPath: dataDir.snap,
     spool,
+    onFatal: options.onFatal,
   });
   const peers = new Peers({
     config,

@@ -8,6 +8,7 @@ import type { SnapshotFile, SnapshotSpool } from "./api/snapshot-port.ts";
 import { must } from "./lib/assert.ts";
 import type { StoreGeneration } from "./lib/backend.ts";
 import { utf8 } from "./lib/bytes.ts";
+import { FatalError } from "./lib/fatal.ts";
 import { encodeV2Document } from "./membership/v2-document.ts";
 import { buildReceivedStore } from "./migrate/received-store.ts";
 import { realClock } from "./observe/real-clock.ts";
@@ -25,6 +26,8 @@ export interface PeerSnapshotsOptions {
   /** The folder `member/snap`. */
   readonly snapPath: string;
   readonly spool: SnapshotSpool;
+  /** What was received must not be served, and the log that follows it neither. */
+  readonly onFatal: (error: FatalError) => void;
 }
 
 export class PeerSnapshots implements SnapshotPort {
@@ -117,6 +120,7 @@ export class PeerSnapshots implements SnapshotPort {
       return engine.sealGeneration(generation);
     } catch (error) {
       engine.discardGeneration(generation);
+      if (error instanceof FatalError) this.#options.onFatal(error);
       throw error;
     }
   }

@@ -4,6 +4,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { must } from "../lib/assert.ts";
 import { utf8 } from "../lib/bytes.ts";
+import { FatalError, type FatalReason } from "../lib/fatal.ts";
 import { storageVersion } from "../lib/version.ts";
 import { writeDurableState } from "../replica/durable-state.ts";
 import { BoltReader } from "../storage/bbolt/reader.ts";
@@ -26,7 +27,10 @@ export interface ReceivedWorkerData {
   readonly confState: ConfState;
 }
 
-export type ReceivedWorkerAnswer = { readonly ok: true } | { readonly ok: false; readonly text: string };
+export type ReceivedWorkerAnswer =
+  | { readonly ok: true }
+  /** With a reason the member cannot go on; without one the file is no use. */
+  | { readonly ok: false; readonly text: string; readonly reason: FatalReason | undefined };
 
 const port = must(parentPort ?? undefined, "this file runs as a worker");
 
@@ -34,7 +38,8 @@ build(workerData as ReceivedWorkerData).then(
   () => port.postMessage({ ok: true } satisfies ReceivedWorkerAnswer),
   (error: unknown) => {
     const text = error instanceof Error ? error.message : String(error);
-    port.postMessage({ ok: false, text } satisfies ReceivedWorkerAnswer);
+    const reason = error instanceof FatalError ? error.reason : undefined;
+    port.postMessage({ ok: false, text, reason } satisfies ReceivedWorkerAnswer);
   },
 );
 
