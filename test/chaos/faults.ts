@@ -225,14 +225,14 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "fill a follower's disk",
-    diskMib: 64,
+    diskMib: 256,
     valueBytes: 2_000,
     flags: smallLog,
     run: async (bed) => fillDisk((await bed.roles()).one),
   },
   {
     name: "fill the leader's disk",
-    diskMib: 64,
+    diskMib: 256,
     valueBytes: 2_000,
     flags: smallLog,
     run: async (bed) => fillDisk((await bed.roles()).leader),
