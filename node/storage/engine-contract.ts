@@ -9,6 +9,7 @@ import {
   type Engine,
   type EngineOperation,
   type KeyRange,
+  type StoreGeneration,
 } from "../lib/backend.ts";
 import { compareBytes, utf8 } from "../lib/bytes.ts";
 import { type Random, SeededRandom } from "../lib/random.ts";
@@ -20,6 +21,8 @@ export interface EngineUnderTest {
   readonly isDeferred: boolean;
   /** Closes and opens the same store again. */
   readonly reopen: () => Promise<Engine>;
+  /** A whole store with these records, in key order, to be installed. */
+  readonly build: (records: readonly EngineOperation[]) => Promise<StoreGeneration>;
   /** Closes the engine, walks everything that it left behind, and throws at damage. */
   readonly finish: () => Promise<void>;
 }
@@ -247,6 +250,77 @@ export function testEngineContract(name: string, open: () => Promise<EngineUnder
       assert.ok(after.sizeBytes <= 1.3 * after.sizeInUseBytes, text);
       assert.equal(recordsOf(engine, "key", { start: new Uint8Array(0) }).length, 200);
       assert.equal(recordsOf(await reopen(), "key", { start: new Uint8Array(0) }).length, 200);
+    }));
+
+  test(`${name}: a generation that is installed takes the place of every record, for reads, flushes and the next start`, () =>
+    withEngine(open, async ({ engine, build, reopen }) => {
+      await flushed(engine, [put("key", "a", "old"), put("meta", "a", "old"), put("lease", "a", "old")]);
+      const generation = await build([put("key", "a", "new"), put("key", "b", "new")]);
+      assert.deepEqual(engine.get("key", utf8("a")), utf8("old"));
+      generation.announce(7);
+      assert.deepEqual(engine.get("key", utf8("a")), utf8("old"));
+      engine.install(generation);
+      const all = { start: new Uint8Array(0) };
+      assert.deepEqual(recordsOf(engine, "key", all), [
+        ["a", "new"],
+        ["b", "new"],
+      ]);
+      assert.equal(engine.get("meta", utf8("a")), undefined);
+      assert.equal(engine.get("lease", utf8("a")), undefined);
+      await flushed(engine, [put("key", "c", "later"), remove("key", "a")]);
+      const again = await reopen();
+      assert.deepEqual(recordsOf(again, "key", all), [
+        ["b", "new"],
+        ["c", "later"],
+      ]);
+      assert.equal(again.get("meta", utf8("a")), undefined);
+    }));
+
+  test(`${name}: a generation that is discarded leaves nothing`, () =>
+    withEngine(open, async ({ engine, build, reopen }) => {
+      await flushed(engine, [put("key", "a", "old")]);
+      (await build([put("key", "a", "new")])).discard();
+      assert.deepEqual((await reopen()).get("key", utf8("a")), utf8("old"));
+    }));
+
+  test(`${name}: W7: generations installed one behind the other, each while the one before is being closed`, () =>
+    withEngine(open, async ({ engine, build, reopen }) => {
+      await flushed(engine, [put("key", "a", "0")]);
+      for (let i = 1; i <= 4; i++) {
+        const generation = await build([put("key", "a", String(i))]);
+        engine.install(generation);
+        assert.deepEqual(engine.get("key", utf8("a")), utf8(String(i)));
+      }
+      const next = await build([put("key", "a", "5")]);
+      const last = await build([put("key", "a", "6")]);
+      engine.install(next);
+      engine.install(last);
+      assert.deepEqual(engine.get("key", utf8("a")), utf8("6"));
+      assert.deepEqual((await reopen()).get("key", utf8("a")), utf8("6"));
+    }));
+
+  test(`${name}: W8: a generation that is installed during a defragmentation wins`, () =>
+    withEngine(open, async ({ engine, build, isDeferred, reopen }) => {
+      await flushed(
+        engine,
+        Array.from({ length: 3000 }, (_, i) => put("key", `k${10_000 + i}`, "old")),
+      );
+      // Early in the copy, in its middle, and towards its end.
+      for (const turns of [0, 5, 30]) {
+        const generation = await build([put("key", "a", `new ${turns}`)]);
+        const defragmenting = defragmented(engine);
+        for (let i = 0; i < turns; i++) await flushed(engine, [put("key", "b", `${turns} ${i}`)]);
+        engine.install(generation);
+        assert.deepEqual(recordsOf(engine, "key", { start: new Uint8Array(0) }), [["a", `new ${turns}`]]);
+        const outcome = await defragmenting;
+        assert.ok(outcome.ok || outcome.reason === "interrupted", JSON.stringify(outcome));
+        if (turns === 0 && isDeferred) assert.equal(outcome.ok, false);
+        assert.deepEqual(recordsOf(engine, "key", { start: new Uint8Array(0) }), [["a", `new ${turns}`]]);
+        await flushed(engine, [put("meta", "m", `${turns}`)]);
+      }
+      const again = await reopen();
+      assert.deepEqual(recordsOf(again, "key", { start: new Uint8Array(0) }), [["a", "new 30"]]);
+      assert.deepEqual(again.get("meta", utf8("m")), utf8("30"));
     }));
 
   test(`${name}: one defragmentation at a time, and closing ends it`, () =>

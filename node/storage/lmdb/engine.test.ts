@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { type Bucket, buckets } from "../../lib/backend.ts";
 import { textOf, utf8 } from "../../lib/bytes.ts";
 import { flushed, put, recordsOf, testEngineContract } from "../engine-contract.ts";
+import { LmdbEngine } from "./engine.ts";
 import { Environment, lastKeyOf } from "./environment.ts";
 import { emptyStorePages } from "./size.ts";
 import { closed, newMemberPath, openEngine, walkAndRemove } from "./test-store.ts";
@@ -20,6 +21,13 @@ testEngineContract("lmdb", async () => {
       await closed(engine);
       engine = openEngine(memberPath);
       return engine;
+    },
+    build: async (records) => {
+      const generation = engine.beginGeneration();
+      const building = new LmdbEngine({ memberPath, generation, onFatal: (error) => assert.fail(error) });
+      await flushed(building, records);
+      await closed(building);
+      return engine.sealGeneration(generation);
     },
     finish: async () => {
       await closed(engine);

@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { FatalError } from "../../lib/fatal.ts";
-import { nodeStoreDisk, type StoreDisk, StoreFolder } from "./store-folder.ts";
+import { finishInstall, nodeStoreDisk, type StoreDisk, StoreFolder } from "./store-folder.ts";
 import { Crash, crashingDisk } from "./testing/crashing-disk.ts";
 
 function withFolder(body: (path: string) => void): void {
@@ -112,6 +112,105 @@ test("a crash at any step of a switch leaves the old store or the new one", () =
   });
   assert.deepEqual(seen, new Set(["old", "new"]));
 });
+
+const receivedIndex = 1200;
+
+/** Makes a whole generation that is announced, as an installation does before the log takes the snapshot in. */
+function announceReceived(folder: StoreFolder, disk: StoreDisk): string {
+  const path = folder.begin();
+  const file = disk.create(`${path}/data.mdb`);
+  disk.pwrite(file, Buffer.from("received"), 0);
+  disk.fdatasync(file);
+  disk.close(file);
+  folder.seal(path);
+  folder.announce(path, receivedIndex);
+  return path;
+}
+
+/** Stands for the log: it holds the snapshot from this step on. */
+function logSnapshot(path: string, disk: StoreDisk): void {
+  disk.close(disk.create(`${path}/logged`));
+}
+
+function loggedIndex(path: string): number {
+  return existsSync(`${path}/logged`) ? receivedIndex : 0;
+}
+
+test("W4: a crash at any step of an installation leaves the old store while the log does, and the received one after", () => {
+  const seen = new Set<string | undefined>();
+  crashAtEveryStep({
+    prepare: (path) => {
+      switchTo(new StoreFolder(path), nodeStoreDisk, "old");
+    },
+    steps: (path, disk) => {
+      const folder = new StoreFolder(path, disk);
+      const before = folder.livePath;
+      const received = announceReceived(folder, disk);
+      logSnapshot(path, disk);
+      folder.publish(received);
+      assert.ok(before !== undefined);
+      folder.removeDead(before);
+    },
+    check: (path) => {
+      const expected = loggedIndex(path) === 0 ? "old" : "received";
+      finishInstall(path, loggedIndex(path));
+      const folder = new StoreFolder(path);
+      seen.add(contentOf(folder));
+      assert.equal(contentOf(folder), expected);
+      assert.deepEqual(storesIn(path), [expected === "old" ? "store-1" : "store-2"]);
+      assert.equal(existsSync(`${path}/INSTALL`), false);
+    },
+  });
+  assert.deepEqual(seen, new Set(["old", "received"]));
+});
+
+test("a crash at any step of ending an installation at the next start changes nothing of its outcome", () => {
+  for (const isLogged of [false, true]) {
+    crashAtEveryStep({
+      prepare: (path) => {
+        const folder = new StoreFolder(path);
+        switchTo(folder, nodeStoreDisk, "old");
+        announceReceived(folder, nodeStoreDisk);
+        if (isLogged) logSnapshot(path, nodeStoreDisk);
+      },
+      steps: (path, disk) => {
+        finishInstall(path, loggedIndex(path), disk);
+        new StoreFolder(path, disk);
+      },
+      check: (path) => {
+        finishInstall(path, loggedIndex(path));
+        assert.equal(contentOf(new StoreFolder(path)), isLogged ? "received" : "old");
+        assert.equal(storesIn(path).length, 1);
+      },
+    });
+  }
+});
+
+test("W8: a defragmentation that ends while a received store is announced leaves it announced", () =>
+  withFolder((path) => {
+    const folder = new StoreFolder(path);
+    switchTo(folder, nodeStoreDisk, "old");
+    const received = announceReceived(folder, nodeStoreDisk);
+    const copy = folder.begin();
+    writeFileSync(`${copy}/data.mdb`, "old, written anew");
+    folder.seal(copy);
+    folder.replaceLive(copy);
+    assert.equal(contentOf(folder), "old, written anew");
+    // The log took the snapshot in, and the process ended there.
+    finishInstall(path, receivedIndex);
+    const next = new StoreFolder(path);
+    assert.equal(next.livePath, received);
+    assert.deepEqual(storesIn(path), ["store-2"]);
+  }));
+
+test("an INSTALL that names nothing is refused by name", () =>
+  withFolder((path) => {
+    switchTo(new StoreFolder(path), nodeStoreDisk, "old");
+    writeFileSync(`${path}/INSTALL`, "../elsewhere 7\n");
+    const refused = { reason: "STORE_DAMAGED", message: /INSTALL names no generation and index/ };
+    assert.throws(() => finishInstall(path, 7), refused);
+    assert.equal(existsSync(`${path}/INSTALL`), true);
+  }));
 
 test("a crash at any step of removing leftovers keeps the live store", () => {
   crashAtEveryStep({

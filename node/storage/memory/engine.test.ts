@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { utf8 } from "../../lib/bytes.ts";
 import { flushed, put, recordsOf, testEngineContract } from "../engine-contract.ts";
-import { MemoryEngine } from "./engine.ts";
+import { MemoryEngine, MemoryGeneration } from "./engine.ts";
 
 for (const isDeferred of [false, true]) {
   const options = isDeferred ? { complete: (finish: () => void) => void setImmediate(finish) } : {};
@@ -16,6 +16,11 @@ for (const isDeferred of [false, true]) {
         await new Promise<void>((resolve) => closing.close(resolve));
         engine = new MemoryEngine({ ...options, image: closing.image() });
         return engine;
+      },
+      build: async (records) => {
+        const building = new MemoryEngine();
+        await flushed(building, records);
+        return new MemoryGeneration(building.image());
       },
       finish: async () => {},
     };
