@@ -11,10 +11,7 @@ const waitingReadsMax = 65_536;
 
 export function requestRead(raft: Raft, request: Message): void {
   if (request.entries.length === 0) return;
-  if (raft.tracker.isSingleton()) {
-    answerRead(raft, request, raft.log.committed);
-    return;
-  }
+  // A leader that is alone waits too: after a crash or a removal its commit index may lie behind what was acknowledged.
   if (!raft.hasCommittedInTerm()) {
     if (raft.pendingReads.length < waitingReadsMax) raft.pendingReads.push(request);
     return;
@@ -31,7 +28,7 @@ export function releasePendingReads(raft: Raft): void {
 }
 
 function startRead(raft: Raft, request: Message): void {
-  if (raft.config.readOnlyOption === "ReadOnlyLeaseBased") {
+  if (raft.config.readOnlyOption === "ReadOnlyLeaseBased" || raft.tracker.isSingleton()) {
     answerRead(raft, request, raft.log.committed);
     return;
   }

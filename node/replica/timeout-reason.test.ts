@@ -26,6 +26,7 @@ test("the reason of a timeout is etcd's", () => {
       { leader: b, activeSinceMs: () => undefined },
       "timeoutConnectionLost",
     ],
+    ["a member that has not read of any yet", { leader: noNode, memberIds: [] }, "timeout"],
     ["no leader", { leader: noNode, activeSinceMs: () => undefined }, "timeout"],
     ["an election just after the start", { leaderElectedMs: startedMs + 1999 }, "timeoutLeaderFailure"],
     ["an election long after", { leaderElectedMs: startedMs + 2001 }, "timeout"],

@@ -12,7 +12,7 @@ export interface TimeoutView {
   /** When the leader was first seen; before any time when there never was one. */
   readonly leaderElectedMs: number;
   readonly electionTimeoutMs: number;
-  /** Of all members, this one included. Never empty. */
+  /** Of all members, this one included. Empty on a member that has not read of its own addition yet: it never leads. */
   readonly memberIds: readonly NodeId[];
   /** Undefined while the member is out of reach. */
   readonly activeSinceMs: (id: NodeId) => number | undefined;
@@ -20,7 +20,6 @@ export interface TimeoutView {
 
 export function timeoutReason(startedMs: number, view: TimeoutView): TimeoutReason {
   const { nodeId, leader, leaderElectedMs, electionTimeoutMs, memberIds, activeSinceMs } = view;
-  assert(memberIds.length > 0, "a cluster has members");
   const previousLostMs = leaderElectedMs - 2 * electionTimeoutMs;
   if (startedMs > previousLostMs && startedMs < leaderElectedMs) return "timeoutLeaderFailure";
   const isConnected = (id: NodeId): boolean => {
@@ -29,6 +28,7 @@ export function timeoutReason(startedMs: number, view: TimeoutView): TimeoutReas
   };
   if (leader === noNode) return "timeout";
   if (leader !== nodeId) return isConnected(leader) ? "timeout" : "timeoutConnectionLost";
+  assert(memberIds.length > 0, "a leader knows the members");
   const quorum = Math.floor(memberIds.length / 2) + 1;
   return memberIds.filter(isConnected).length >= quorum ? "timeout" : "timeoutConnectionLost";
 }
