@@ -1,22 +1,19 @@
 // Defects planted from outside, by what stands between the replica and its ports: the simulator must find each.
 
-import type {
-  Bucket,
-  Cursor,
-  DefragmentOutcome,
-  Engine,
-  EngineOperation,
-  EngineSize,
-  KeyRange,
-  StoreGeneration,
-} from "../../node/lib/backend.ts";
-import { textOf } from "../../node/lib/bytes.ts";
+import type { Engine } from "../../node/lib/backend.ts";
 import type { Clock } from "../../node/lib/clock.ts";
-import type { LogAppend, LogSnapshot, LogStore } from "../../node/replica/log-store.ts";
+import type { LogStore } from "../../node/replica/log-store.ts";
 import type { Replica } from "../../node/replica/replica.ts";
-import type { DiskFile } from "../../node/storage/disk.ts";
-import type { HardState } from "../../node/wire/raft.ts";
-import { type DiskCall, SimDisk } from "./disk.ts";
+import {
+  CarelessCommitLog,
+  EagerCompactionEngine,
+  ForgivingDisk,
+  HastyLog,
+  NoDirectorySyncDisk,
+  NoSyncDisk,
+  TwoFlushEngine,
+} from "./defects.ts";
+import type { DiskCall, SimDisk } from "./disk.ts";
 import type { PromiseName } from "./promises.ts";
 
 export interface Mutant {
@@ -29,161 +26,6 @@ export interface Mutant {
   readonly wrapClock?: (clock: Clock) => Clock;
   /** Changes the parts of a replica that has not started. */
   readonly patch?: (replica: Replica) => void;
-}
-
-class LogWrapper implements LogStore {
-  readonly inner: LogStore;
-
-  constructor(inner: LogStore) {
-    this.inner = inner;
-  }
-
-  append(append: LogAppend, done?: () => void): void {
-    this.inner.append(append, done);
-  }
-
-  saveSnapshot(snapshot: LogSnapshot, releaseIndex: number, done: () => void): void {
-    this.inner.saveSnapshot(snapshot, releaseIndex, done);
-  }
-
-  installSnapshot(snapshot: LogSnapshot, hardState: HardState, done: () => void): void {
-    this.inner.installSnapshot(snapshot, hardState, done);
-  }
-
-  close(done: () => void): void {
-    this.inner.close(done);
-  }
-}
-
-class EngineWrapper implements Engine {
-  readonly inner: Engine;
-
-  constructor(inner: Engine) {
-    this.inner = inner;
-  }
-
-  get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
-    return this.inner.get(bucket, key);
-  }
-
-  install(generation: StoreGeneration): void {
-    this.inner.install(generation);
-  }
-
-  cursor(bucket: Bucket, range: KeyRange): Cursor {
-    return this.inner.cursor(bucket, range);
-  }
-
-  flush(operations: Iterable<EngineOperation>, done: () => void): void {
-    this.inner.flush(operations, done);
-  }
-
-  size(): EngineSize {
-    return this.inner.size();
-  }
-
-  defragment(done: (outcome: DefragmentOutcome) => void): void {
-    this.inner.defragment(done);
-  }
-
-  close(done: () => void): void {
-    this.inner.close(done);
-  }
-}
-
-/** Says that an append is durable before it is. */
-class HastyLog extends LogWrapper {
-  readonly #clock: Clock;
-
-  constructor(inner: LogStore, clock: Clock) {
-    super(inner);
-    this.#clock = clock;
-  }
-
-  override append(append: LogAppend, done?: () => void): void {
-    this.inner.append(append, done === undefined ? undefined : () => {});
-    if (done !== undefined) this.#clock.defer(done);
-  }
-}
-
-/** Says that a commit is durable without asking for it. */
-class CarelessCommitLog extends LogWrapper {
-  readonly #clock: Clock;
-
-  constructor(inner: LogStore, clock: Clock) {
-    super(inner);
-    this.#clock = clock;
-  }
-
-  override append(append: LogAppend, done?: () => void): void {
-    const isHasty = append.entries.length === 0 && done !== undefined;
-    this.inner.append(append, isHasty ? undefined : done);
-    if (isHasty) this.#clock.defer(done);
-  }
-}
-
-/** Writes the position in the log before the records that belong to it. */
-class TwoFlushEngine extends EngineWrapper {
-  override flush(operations: Iterable<EngineOperation>, done: () => void): void {
-    const all = [...operations];
-    const isPosition = ({ bucket, key }: EngineOperation): boolean =>
-      bucket === "meta" && (textOf(key) === "consistent_index" || textOf(key) === "term");
-    this.inner.flush(all.filter(isPosition), () => {
-      const rest = all.filter((operation) => !isPosition(operation));
-      this.inner.flush(rest, done);
-    });
-  }
-}
-
-/** Removes the tombstones at the compacted revision, too. */
-class EagerCompactionEngine extends EngineWrapper {
-  override flush(operations: Iterable<EngineOperation>, done: () => void): void {
-    const all = [...operations];
-    const finished = all.find(({ key }) => textOf(key) === "finishedCompactRev")?.value;
-    const written = finished === undefined ? [] : this.#tombstonesAt(finished);
-    const isKept = ({ bucket, key }: EngineOperation): boolean =>
-      bucket !== "key" || !written.some((tombstone) => hex(tombstone) === hex(key));
-    const removals = written.map((key) => ({ bucket: "key", key, value: undefined }) as const);
-    const merged = [...all.filter(isKept), ...removals].sort(byBucketAndKey);
-    this.inner.flush(merged, done);
-  }
-
-  #tombstonesAt(revision: Uint8Array): Uint8Array[] {
-    const keys: Uint8Array[] = [];
-    const cursor = this.inner.cursor("key", { start: revision.subarray(0, 8) });
-    while (cursor.next()) {
-      if (hex(cursor.key.subarray(0, 8)) !== hex(revision.subarray(0, 8))) break;
-      if (cursor.key.length === 18) keys.push(cursor.key);
-    }
-    cursor.close();
-    return keys;
-  }
-}
-
-function byBucketAndKey(a: EngineOperation, b: EngineOperation): number {
-  if (a.bucket !== b.bucket) return a.bucket < b.bucket ? -1 : 1;
-  return hex(a.key) < hex(b.key) ? -1 : 1;
-}
-
-/** Bytes become durable by chance only. */
-class NoSyncDisk extends SimDisk {
-  override fdatasync(_file: DiskFile): void {}
-}
-
-/** Names become durable by chance only. */
-class NoDirectorySyncDisk extends SimDisk {
-  override fsyncDir(_path: string): void {}
-}
-
-/** Takes a failed sync for a good one. */
-class ForgivingDisk extends SimDisk {
-  override fdatasync(file: DiskFile): void {
-    try {
-      super.fdatasync(file);
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error)) throw error;
-    }
-  }
 }
 
 const losses: readonly PromiseName[] = ["appliedEntriesSurvive", "acknowledgedWritesSurvive", "bootSucceeds"];
@@ -254,7 +96,3 @@ export const mutants: readonly Mutant[] = [
     },
   },
 ];
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
-}

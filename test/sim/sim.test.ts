@@ -12,7 +12,7 @@ function seedsThatFailed(): { readonly seed: number; readonly events: number }[]
   const text = readFileSync(new URL("seeds.txt", import.meta.url), "utf8");
   return text
     .split("\n")
-    .filter((line) => line !== "" && !line.startsWith("#"))
+    .filter((line) => /^\d/.test(line))
     .map((line) => {
       const [seed = 0, events = 0] = line.split(" ").map(Number);
       return { seed, events };

@@ -3,6 +3,7 @@
 
 import { Lessor } from "../../../node/lease/lessor.ts";
 import { assert } from "../../../node/lib/assert.ts";
+import type { Engine } from "../../../node/lib/backend.ts";
 import { utf8 } from "../../../node/lib/bytes.ts";
 import type { Clock, Timer } from "../../../node/lib/clock.ts";
 import type { FatalError } from "../../../node/lib/fatal.ts";
@@ -41,10 +42,15 @@ export interface MemberSettings {
 }
 
 /** Stands between the replica and its ports, to plant a defect. */
-export interface ClusterMutant {
-  readonly name: string;
+export interface MemberDefect {
+  readonly makeDisk?: () => SimDisk;
   readonly wrapLog?: (log: LogStore, clock: Clock) => LogStore;
-  readonly patch?: (replica: Replica, clock: Clock) => void;
+  readonly wrapEngine?: (engine: Engine) => Engine;
+  readonly wrapClock?: (clock: Clock) => Clock;
+  /** What becomes of a message before it leaves, and when it arrives. */
+  readonly outgoing?: (message: Message) => Message;
+  readonly incoming?: (message: Message) => Message;
+  readonly patch?: (replica: Replica) => void;
 }
 
 export interface SimMemberPorts {
@@ -54,7 +60,7 @@ export interface SimMemberPorts {
   readonly clusterId: bigint;
   /** Of a cluster that begins; empty for a member that joins one. */
   readonly bootstrap: readonly Entry[];
-  readonly mutant: ClusterMutant | undefined;
+  readonly defect: MemberDefect | undefined;
   readonly send: (message: Message, store: MemoryImage | undefined) => void;
   readonly onAppend: (member: SimMember, entry: Entry) => void;
   readonly onReplica: (member: SimMember, replica: Replica) => void;
@@ -66,7 +72,7 @@ let lives = 0;
 
 export class SimMember {
   readonly id: NodeId;
-  readonly disk = new SimDisk();
+  readonly disk: SimDisk;
   readonly #ports: SimMemberPorts;
   #image: MemoryImage | undefined;
   #announced: { readonly image: MemoryImage; readonly index: number } | undefined;
@@ -81,10 +87,17 @@ export class SimMember {
   life = 0;
   lastIndex = 0;
   isRemoved = false;
+  /** Its disk is damaged or empty: under this id it never comes back. */
+  isLost = false;
+  /** A bit of its log was changed, and nobody has noticed yet. */
+  isFlipped = false;
+  /** Failures of its disk that have ended it. */
+  failuresSeen = 0;
 
   constructor(id: NodeId, ports: SimMemberPorts) {
     this.id = id;
     this.#ports = ports;
+    this.disk = ports.defect?.makeDisk?.() ?? new SimDisk();
   }
 
   /** Undefined while it is down. */
@@ -95,7 +108,7 @@ export class SimMember {
   /** Opens what is on the disk and begins. */
   start(): void {
     assert(this.#replica === undefined, "a member that is down starts");
-    const { scheduler, random, settings, clusterId, bootstrap, mutant } = this.#ports;
+    const { scheduler, random, settings, clusterId, bootstrap, defect } = this.#ports;
     const { disk } = this;
     const location = { disk, memberDir, segmentBytes: settings.segmentBytes };
     const opened = logExists(location)
@@ -104,7 +117,8 @@ export class SimMember {
     this.#finishInstall(opened.contents);
     this.life = ++lives;
     const { life } = this;
-    const clock = this.#clock(life);
+    const steady = this.#clock(life);
+    const clock = defect?.wrapClock?.(steady) ?? steady;
     const engine = new MemoryEngine({
       ...(this.#image === undefined ? {} : { image: this.#image }),
       complete: (finish) => {
@@ -135,8 +149,8 @@ export class SimMember {
       bootstrap: isNew ? bootstrap : [],
       name: `m${this.id}`,
       clientUrls: [`http://m${this.id}:2379`],
-      log: mutant?.wrapLog?.(log, clock) ?? log,
-      engine,
+      log: defect?.wrapLog?.(log, clock) ?? log,
+      engine: defect?.wrapEngine?.(engine) ?? engine,
       network: {
         send: (messages) => this.#send(messages),
         addPeer() {},
@@ -167,7 +181,7 @@ export class SimMember {
       metrics: silentMetrics,
     });
     this.#replica = replica;
-    mutant?.patch?.(replica, clock);
+    defect?.patch?.(replica);
     this.#ports.onReplica(this, replica);
     replica.start(() => {});
   }
@@ -186,6 +200,21 @@ export class SimMember {
     else this.disk.crash(random, { writes: false, torn: false, names: false });
   }
 
+  /** While it is down: one bit of its log is another, well before the end. False where there is no log yet. */
+  flipBit(): boolean {
+    const { random } = this.#ports;
+    const logs = [...this.disk.files()].filter(([path]) => path.endsWith(".wal"));
+    const log = logs[random.below(Math.max(1, logs.length))];
+    if (log === undefined) return false;
+    const [path, bytes] = log;
+    const written = bytes.findLastIndex((byte) => byte !== 0);
+    if (written < 2) return false;
+    const at = random.below(Math.floor(written / 2));
+    bytes[at] = (bytes[at] as number) ^ (1 << random.below(8));
+    this.disk.plant(path, bytes);
+    return true;
+  }
+
   /** What the member's clock says. */
   nowMs(): number {
     return this.#clockAtRateMs + (this.#ports.scheduler.nowMs - this.#rateSinceMs) * this.#clockRate;
@@ -201,7 +230,7 @@ export class SimMember {
   receive(message: Message, store: MemoryImage | undefined): void {
     const replica = this.#replica;
     if (replica === undefined) return;
-    if (message.type !== "MsgSnap") replica.receive(message);
+    if (message.type !== "MsgSnap") replica.receive(this.#ports.defect?.incoming?.(message) ?? message);
     else if (store !== undefined) {
       replica.receiveSnapshot(
         message,
@@ -229,8 +258,9 @@ export class SimMember {
 
   #send(messages: readonly Message[]): void {
     for (const message of messages) {
-      if (message.type !== "MsgSnap") this.#ports.send(message, undefined);
-      else this.#sendStore(message);
+      const sent = this.#ports.defect?.outgoing?.(message) ?? message;
+      if (sent.type !== "MsgSnap") this.#ports.send(sent, undefined);
+      else this.#sendStore(sent);
     }
   }
 

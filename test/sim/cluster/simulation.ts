@@ -4,6 +4,7 @@
 
 import { assert } from "../../../node/lib/assert.ts";
 import { textOf, utf8 } from "../../../node/lib/bytes.ts";
+import { FatalError } from "../../../node/lib/fatal.ts";
 import { hexId, type LeaseId, leaseId, type NodeId, nodeId, noLease } from "../../../node/lib/ids.ts";
 import { type Random, SeededRandom } from "../../../node/lib/random.ts";
 import type { MembershipChange } from "../../../node/membership/change.ts";
@@ -18,9 +19,9 @@ import { Scheduler, type SimEvent } from "../scheduler.ts";
 import { History, type RuleName } from "./history.ts";
 import { VirtualNetwork } from "./network.ts";
 import {
-  type ClusterMutant,
   electionTicks,
   heartbeatIntervalMs,
+  type MemberDefect,
   type MemberSettings,
   SimMember,
 } from "./sim-member.ts";
@@ -29,7 +30,8 @@ import { Watching } from "./watching.ts";
 export interface ClusterRunOptions {
   readonly seed: number;
   readonly events: number;
-  readonly mutant?: ClusterMutant;
+  /** Of every member. A new one for each run, as it may remember. */
+  readonly defect?: MemberDefect;
   readonly print?: (line: string) => void;
 }
 
@@ -178,9 +180,10 @@ class ClusterSimulation {
       settings: this.#settings,
       clusterId,
       bootstrap,
-      mutant: this.#options.mutant,
+      defect: this.#options.defect,
       send: (message, store) => {
         if (store !== undefined) this.#note("stores sent");
+        if (message.type === "MsgVoteResp" && !message.reject) this.#voted(message.from);
         this.#network.send(message, store);
         if (store === undefined) return;
         const replica = this.#members.get(message.from)?.replica;
@@ -194,9 +197,7 @@ class ClusterSimulation {
         one.isRemoved = true;
         one.crash(false);
       },
-      onFatal: (one, error) => {
-        throw new Error(`member ${one.id} ended: ${error.reason}: ${error.message}`);
-      },
+      onFatal: (one, error) => this.#onFatal(one, error),
     });
     this.#members.set(id, member);
     return member;
@@ -438,6 +439,8 @@ class ClusterSimulation {
       const rate = 100 + random.below(2 * clockErrorPercent + 1) - clockErrorPercent;
       member.setClockRate(rate / 100);
       this.#note("clock rates");
+    } else if (choice < 79) {
+      this.#failDisk(member);
     } else if (choice < 84) {
       this.#note("transfers");
       const leader = this.#running().find(({ isLeader }) => isLeader);
@@ -447,14 +450,100 @@ class ClusterSimulation {
     }
   }
 
+  /** A call of its disk fails soon, and a little later the machine may do, too. */
+  #failDisk(member: SimMember): void {
+    const random = this.#faultRandom;
+    member.disk.failAfter(random.below(12), random.below(3) === 0 ? "ENOSPC" : "EIO");
+    const { life } = member;
+    const run = (): void => {
+      if (member.replica !== undefined && member.life === life && !this.#isHealed) this.#crash(member, true);
+    };
+    if (random.below(2) === 0) this.#scheduler.at(random.below(1_000), { life: 0, kind: "power cut", run });
+  }
+
   #crash(member: SimMember, isPowerCut: boolean): void {
     this.#note(isPowerCut ? "power cuts" : "kills");
-    this.#watching.forget(member.replica as Replica);
+    if (member.replica !== undefined) this.#watching.forget(member.replica);
     member.crash(isPowerCut);
+    if (this.#mayLoseOne()) this.#loseDisk(member);
+    this.#startLater(member);
+  }
+
+  /** Now and then one dies right after its vote has left, and is back before the election is over. */
+  #voted(id: NodeId): void {
+    const member = this.#members.get(id);
+    if (member === undefined || this.#isHealed || this.#faultRandom.below(4) > 0) return;
     const run = (): void => {
-      if (!member.isRemoved && member.replica === undefined) member.start();
+      if (member.replica === undefined) return;
+      this.#note("crashes after a vote");
+      this.#watching.forget(member.replica);
+      member.crash(true);
+      this.#startLater(member, 20);
     };
-    this.#scheduler.at(this.#faultRandom.below(3_000), { life: 0, kind: "restart", run });
+    this.#scheduler.at(0, { life: member.life, kind: "crash after a vote", run });
+  }
+
+  #startLater(member: SimMember, withinMs = 3_000): void {
+    const run = (): void => this.#start(member);
+    this.#scheduler.at(this.#faultRandom.below(withinMs), { life: 0, kind: "restart", run });
+  }
+
+  #start(member: SimMember): void {
+    if (member.isRemoved || member.isLost || member.replica !== undefined) return;
+    try {
+      member.start();
+    } catch (error) {
+      if (!(error instanceof FatalError)) throw error;
+      this.#onFatal(member, error);
+    }
+  }
+
+  /** A member whose disk has failed ends and comes back; one whose log is damaged says so, and does not. */
+  #onFatal(member: SimMember, { reason, message }: FatalError): void {
+    if (reason === "WAL_DAMAGED" && member.isFlipped) {
+      member.isLost = true;
+      this.#note("damaged logs refused");
+      return;
+    }
+    const isPlanted = member.disk.failures > member.failuresSeen;
+    assert(isPlanted && (reason === "IO_ERROR" || reason === "DISK_FULL"), "a member ended without a fault", {
+      member: member.id,
+      reason,
+      message,
+    });
+    member.failuresSeen = member.disk.failures;
+    this.#note("disk errors");
+    const { life } = member;
+    const run = (): void => {
+      if (member.life === life) this.#crash(member, this.#faultRandom.below(2) === 0);
+    };
+    this.#scheduler.at(1, { life: 0, kind: "exit", run });
+  }
+
+  /** A quorum has to be left: one at a time, of three or more. */
+  #mayLoseOne(): boolean {
+    const isAnyLost = [...this.#members.values()].some(
+      (one) => (one.isLost || one.isFlipped) && !one.isRemoved,
+    );
+    if (isAnyLost || this.#isHealed || this.#isChanging || this.#faultRandom.below(8) > 0) return false;
+    const replicas = this.#running();
+    if (replicas.length === 0) return false;
+    return (
+      newestOf(replicas)
+        .members.list()
+        .filter(({ isLearner }) => !isLearner).length >= 3
+    );
+  }
+
+  #loseDisk(member: SimMember): void {
+    if (this.#faultRandom.below(2) === 0) {
+      member.isFlipped = member.flipBit();
+      if (member.isFlipped) this.#note("bit flips");
+    } else {
+      // What a real member finds out from its peers before it starts: it forgot its vote, and must not come back.
+      member.isLost = true;
+      this.#note("wiped disks");
+    }
   }
 
   /** Adds a member, mostly as a learner first, or removes one; the cluster keeps about its size. */
@@ -462,10 +551,12 @@ class ClusterSimulation {
     const leader = this.#running().find(({ isLeader }) => isLeader);
     if (leader === undefined || this.#isChanging) return;
     const members = leader.members.list();
+    const lost = members.find(({ id }) => this.#members.get(id)?.isLost === true);
     const learner = members.find(({ isLearner }) => isLearner);
     const voters = members.filter(({ isLearner }) => !isLearner);
     let change: MembershipChange;
-    if (learner !== undefined && random.below(3) > 0) {
+    if (lost !== undefined) change = { kind: "remove", id: lost.id };
+    else if (learner !== undefined && random.below(3) > 0) {
       const progress = leader.raftStatus.progress.find(({ id }) => id === learner.id);
       const isReady = progress !== undefined && progress.match + 10 >= leader.committedIndex;
       change = isReady ? { kind: "promote", id: learner.id } : { kind: "remove", id: learner.id };
@@ -497,12 +588,25 @@ class ClusterSimulation {
     for (const member of this.#members.values()) {
       member.setClockRate(1);
       member.pausedUntilUs = 0;
-      if (member.replica === undefined && !member.isRemoved) member.start();
+      member.disk.failAfter(Number.POSITIVE_INFINITY, "EIO");
+      this.#start(member);
     }
+  }
+
+  /** Whether those that can run are a quorum. */
+  #hasQuorum(): boolean {
+    const members = newestOf(this.#running()).members.list();
+    const voters = members.filter(({ isLearner }) => !isLearner);
+    const able = voters.filter(({ id }) => this.#members.get(id)?.isLost !== true);
+    return 2 * able.length > voters.length;
   }
 
   /** Every member that is one takes a write, and then all of them hold the same. */
   #askForProgress(): void {
+    if (!this.#hasQuorum()) {
+      this.#note("quorums lost");
+      return;
+    }
     const untilMs = this.#scheduler.nowMs + livenessMs;
     const answered = new Set<NodeId>();
     const isDone = (): boolean => {
@@ -538,16 +642,21 @@ class ClusterSimulation {
   /** Those that the cluster counts as its own; one whose addition was never committed waits in vain. */
   #ownMembers(): Replica[] {
     const replicas = this.#running();
-    const newest = replicas.reduce((a, b) => (b.appliedIndex > a.appliedIndex ? b : a));
+    const newest = newestOf(replicas);
     return replicas.filter(({ nodeId: id }) => newest.members.get(id) !== undefined);
   }
 }
 
-function memberOf(id: NodeId, isLearner: boolean): Member {
+function newestOf(replicas: readonly Replica[]): Replica {
+  return replicas.reduce((a, b) => (b.appliedIndex > a.appliedIndex ? b : a));
+}
+
+export function memberOf(id: NodeId, isLearner: boolean): Member {
   return { id, name: "", peerUrls: [`http://m${id}:2380`], clientUrls: [], isLearner };
 }
 
-function firstEntries(ids: readonly NodeId[]): readonly Entry[] {
+/** The addition of each first member, as a new cluster begins. */
+export function firstEntries(ids: readonly NodeId[]): readonly Entry[] {
   return ids.map((id, at) => {
     const context = utf8(encodeMember({ ...memberOf(id, false), name: `m${id}` }));
     const data = raftCodecs.ConfChange.encode({ id: 0n, type: "ConfChangeAddNode", nodeId: id, context });

@@ -1,0 +1,216 @@
+// Members with one defect each. The simulator has to find every one of them.
+
+import type { Bucket } from "../../../node/lib/backend.ts";
+import { textOf } from "../../../node/lib/bytes.ts";
+import { RaftLog } from "../../../node/raft/log.ts";
+import type { Replica } from "../../../node/replica/replica.ts";
+import { EngineWrapper, HastyLog, NoDirectorySyncDisk, NoSyncDisk, TwoFlushEngine } from "../defects.ts";
+import type { RuleName } from "./history.ts";
+import type { MemberDefect } from "./sim-member.ts";
+
+export interface ClusterMutant {
+  readonly name: string;
+  /** One of these is what must be noticed; "invariant" is an assertion of the member itself. */
+  readonly breaks: readonly (RuleName | "invariant")[];
+  /** Fresh for each run. */
+  readonly make: () => MemberDefect;
+  /** Changes code that all members share; answers how to undo it. */
+  readonly install?: () => () => void;
+}
+
+/** Says at every start that it has applied one entry more, or less, than it has. */
+class ShiftedIndexEngine extends EngineWrapper {
+  readonly #by: number;
+  #isFirst = true;
+
+  constructor(inner: ConstructorParameters<typeof EngineWrapper>[0], by: number) {
+    super(inner);
+    this.#by = by;
+  }
+
+  override get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
+    const value = this.inner.get(bucket, key);
+    if (!this.#isFirst || value === undefined || textOf(key) !== "consistent_index") return value;
+    this.#isFirst = false;
+    const shifted = value.slice();
+    const view = new DataView(shifted.buffer);
+    view.setBigUint64(0, view.getBigUint64(0) + BigInt(this.#by));
+    return shifted;
+  }
+}
+
+function patched(patch: (replica: Replica) => void): () => MemberDefect {
+  return () => ({ patch });
+}
+
+/** Puts another method in the place of a shared one, for as long as the run takes. */
+function replacing<T extends object, K extends keyof T>(
+  prototype: T,
+  name: K,
+  make: (was: T[K]) => T[K],
+): () => () => void {
+  return () => {
+    const was = prototype[name];
+    prototype[name] = make(was);
+    return () => {
+      prototype[name] = was;
+    };
+  };
+}
+
+const losses = [
+  "leaderCompleteness",
+  "acknowledgedWrites",
+  "stateMachineSafety",
+  "logMatching",
+  "linearizability",
+  "liveness",
+  "invariant",
+] as const;
+
+export const clusterMutants: readonly ClusterMutant[] = [
+  {
+    name: "answers before the log is synced",
+    breaks: losses,
+    make: () => ({ wrapLog: (log, clock) => new HastyLog(log, clock) }),
+  },
+  { name: "does not sync its files", breaks: losses, make: () => ({ makeDisk: () => new NoSyncDisk() }) },
+  {
+    name: "does not sync directories",
+    breaks: losses,
+    make: () => ({ makeDisk: () => new NoDirectorySyncDisk() }),
+  },
+  {
+    name: "writes the applied index in a flush of its own",
+    breaks: ["equalHashes", "stateMachineSafety", "watch", "invariant"],
+    make: () => ({ wrapEngine: (engine) => new TwoFlushEngine(engine) }),
+  },
+  {
+    name: "applies an entry again after a restart",
+    breaks: ["stateMachineSafety", "equalHashes", "invariant"],
+    make: () => ({ wrapEngine: (engine) => new ShiftedIndexEngine(engine, -1) }),
+  },
+  {
+    name: "leaves an entry out after a restart",
+    breaks: ["stateMachineSafety", "equalHashes", "invariant"],
+    make: () => ({ wrapEngine: (engine) => new ShiftedIndexEngine(engine, 1) }),
+  },
+  {
+    name: "reads without asking a quorum",
+    breaks: ["linearizability"],
+    make: patched((replica) => {
+      replica.readBarrier = (done) => done({ ok: true });
+    }),
+  },
+  {
+    name: "votes for a log that is behind its own",
+    breaks: losses,
+    make: () => ({}),
+    install: replacing(RaftLog.prototype, "isUpToDate", () => () => true),
+  },
+  {
+    name: "votes twice in a term",
+    breaks: ["electionSafety", ...losses],
+    make: () => ({
+      outgoing: (message) => (message.type === "MsgVoteResp" ? { ...message, reject: false } : message),
+    }),
+  },
+  {
+    name: "commits whatever a leader sends",
+    breaks: losses,
+    make: () => ({
+      incoming: (message) =>
+        message.type === "MsgApp" ? { ...message, commit: message.index + message.entries.length } : message,
+    }),
+  },
+  {
+    name: "acknowledges one entry more than it has",
+    breaks: losses,
+    make: () => ({
+      outgoing: (message) =>
+        message.type === "MsgAppResp" && !message.reject ? { ...message, index: message.index + 1 } : message,
+    }),
+  },
+  {
+    name: "expires leases by a fast clock",
+    breaks: ["leaseExpiry"],
+    make: () => ({
+      wrapClock: (clock) => ({
+        nowMs: () => clock.nowMs() * 1.5,
+        after: (delayMs, fn) => clock.after(delayMs, fn),
+        defer: (fn) => clock.defer(fn),
+      }),
+    }),
+  },
+  {
+    name: "skips a revision when a watch catches up",
+    breaks: ["watch"],
+    make: patched(({ store: { history } }) => {
+      const readEvents = history.readEvents.bind(history);
+      history.readEvents = (from, limits) => {
+        const read = readEvents(from, limits);
+        return { ...read, revisions: read.revisions.slice(1) };
+      };
+    }),
+  },
+  {
+    name: "keeps its leases as they were when a snapshot came",
+    breaks: ["equalHashes", "stateMachineSafety", "invariant"],
+    make: patched(({ lessor }) => {
+      lessor.restored = () => {};
+    }),
+  },
+  {
+    name: "keeps its members as they were when a snapshot came",
+    breaks: ["membershipAgreement", "equalHashes", "invariant"],
+    make: patched(({ members }) => {
+      members.restored = () => {};
+    }),
+  },
+  {
+    name: "does not store that a learner was promoted",
+    breaks: ["membershipAgreement"],
+    make: patched(({ members }) => {
+      members.promote = () => {};
+    }),
+  },
+  {
+    name: "does not store the removal of a member",
+    breaks: ["membershipAgreement", "invariant"],
+    make: patched(({ members }) => {
+      members.remove = () => {};
+    }),
+  },
+  {
+    name: "does not store the addition of a member",
+    breaks: ["membershipAgreement", "invariant"],
+    make: patched(({ members }) => {
+      members.add = () => {};
+    }),
+  },
+  {
+    name: "applies a put by what member it is",
+    breaks: ["stateMachineSafety", "equalHashes"],
+    make: patched(({ applier, nodeId }) => {
+      const apply = applier.apply.bind(applier);
+      applier.apply = (request) =>
+        apply(
+          request.put !== undefined && nodeId % 2n === 0n
+            ? { ...request, put: { ...request.put, value: request.put.key } }
+            : request,
+        );
+    }),
+  },
+  {
+    name: "leaves out deletions when a watch catches up",
+    breaks: ["watch"],
+    make: patched(({ store: { history } }) => {
+      const readEvents = history.readEvents.bind(history);
+      history.readEvents = (from, limits) => {
+        const read = readEvents(from, limits);
+        const revisions = read.revisions.filter(({ events }) => events.every(({ type }) => type === "put"));
+        return { ...read, revisions };
+      };
+    }),
+  },
+];
