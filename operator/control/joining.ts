@@ -79,8 +79,7 @@ const stuckAfterMs = 60_000;
 /** Its node does not answer, so nobody confirms that the Pod is gone. It matters no more once it was removed. */
 export function isStuck(view: View, of: MemberView): boolean {
   const since = of.pod?.terminatingSinceMs;
-  const graceMs = view.observation.cluster.spec.template.terminationGracePeriodSeconds * 1000;
-  return since !== undefined && view.observation.nowMs - since > graceMs + stuckAfterMs;
+  return since !== undefined && view.observation.nowMs - since > stuckAfterMs;
 }
 
 export function memberSpecOf(

@@ -34,7 +34,7 @@ export interface PodFact {
   readonly uid: string;
   readonly phase: string;
   readonly isTerminating: boolean;
-  /** When deletion was asked for, wall clock. */
+  /** When its time to stop is over, wall clock. */
   readonly terminatingSinceMs?: number;
   readonly isReady: boolean;
   readonly nodeName?: string;

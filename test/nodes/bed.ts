@@ -325,6 +325,12 @@ async function untilNodesReady(): Promise<void> {
   });
 }
 
+/** Its link is cut and its kubelet ends: nothing of it answers, and nothing of it is told to stop. */
+export async function loseNode(node: BedNode): Promise<void> {
+  await run("ip", "link", "set", `${node.name}h`, "down");
+  await end(`${node.name}-kubelet.pid`);
+}
+
 // ---- Down ----
 
 /** Takes down whatever there is of it; may be called again. */
