@@ -351,6 +351,26 @@ test("a read is answered after a quorum has answered a heartbeat that was sent a
   assert.deepEqual(answered(), ["second"]);
 });
 
+test("a leader that was removed and left one voter behind asks it before a read is answered", () => {
+  const member = lead([one, two]);
+  acknowledge(member, two, 2);
+  const removal = { id: 0n, type: "ConfChangeRemoveNode", nodeId: one, context: new Uint8Array(0) } as const;
+  member.node.applyConfChange(removal);
+  run(member);
+  member.readies.length = 0;
+  member.sent.length = 0;
+  member.node.readIndex(utf8("read"));
+  run(member);
+  const answered = (): number => member.readies.splice(0).flatMap(({ readStates }) => readStates).length;
+  assert.equal(answered(), 0);
+  const heartbeat = member.sent.find(({ type, to }) => type === "MsgHeartbeat" && to === two);
+  assert.ok(heartbeat !== undefined);
+  const { term, context } = heartbeat;
+  member.node.step(newMessage({ type: "MsgHeartbeatResp", to: one, from: two, term, context }));
+  run(member);
+  assert.equal(answered(), 1);
+});
+
 test("a forged heartbeat context confirms no read that has not been asked", () => {
   const member = lead([one, two, three]);
   acknowledge(member, two, 2);

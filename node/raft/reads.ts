@@ -28,7 +28,7 @@ export function releasePendingReads(raft: Raft): void {
 }
 
 function startRead(raft: Raft, request: Message): void {
-  if (raft.config.readOnlyOption === "ReadOnlyLeaseBased" || raft.tracker.isSingleton()) {
+  if (raft.config.readOnlyOption === "ReadOnlyLeaseBased" || raft.tracker.isAlone(raft.id)) {
     answerRead(raft, request, raft.log.committed);
     return;
   }

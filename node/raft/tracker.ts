@@ -36,8 +36,10 @@ export class Tracker implements AckedIndexer {
     return this.#progress.get(id);
   }
 
-  isSingleton(): boolean {
-    return this.#config.voters.length === 1 && this.#config.votersOutgoing.length === 0;
+  /** Whether the member is all of the quorum. A leader that was removed and left one voter behind is not. */
+  isAlone(id: NodeId): boolean {
+    const { voters, votersOutgoing } = this.#config;
+    return voters.length === 1 && voters[0] === id && votersOutgoing.length === 0;
   }
 
   /**
