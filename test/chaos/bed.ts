@@ -27,6 +27,8 @@ export class Bed {
   readonly traffic: Traffic;
   readonly #network: Network;
   readonly #mounts: readonly string[];
+  /** The ids of members, asked while all answer. */
+  readonly #ids = new Map<Place, bigint>();
 
   static async open({ seed, flags, diskMib, valueBytes }: BedOptions): Promise<Bed> {
     const network = new Network();
@@ -80,6 +82,10 @@ export class Bed {
   /** The leader, and the others. */
   async roles(): Promise<{ readonly leader: Place; readonly one: Place; readonly two: Place }> {
     const leader = await this.cluster.leader();
+    for (const place of this.cluster.running) {
+      const { header } = await succeed(place.client, "Status", {});
+      this.#ids.set(place, (header as Message)["member_id"] as bigint);
+    }
     const [one, two] = this.cluster.running.filter((place) => place !== leader);
     return { leader, one: must(one, "three members run"), two: must(two, "three members run") };
   }
@@ -90,7 +96,7 @@ export class Bed {
 
   /** Resolves to the leader that a member knows, as soon as it is another than `old`. */
   async leaderBeside(old: Place, witness: Place): Promise<string> {
-    const oldId = BigInt(`0x${await this.cluster.hexIdOf(old, witness)}`);
+    const oldId = must(this.#ids.get(old), "the roles were asked for before the fault");
     let found = 0n;
     await eventually(
       `another leader than ${old.name}`,
@@ -112,10 +118,5 @@ export class Bed {
       async () => this.traffic.acknowledgedCount >= wanted,
       goesOnTimeoutMs,
     );
-  }
-
-  async knowsMember(place: Place, via: Place): Promise<boolean> {
-    const { members } = await succeed(via.client, "MemberList", { linearizable: true });
-    return (members as readonly Message[]).some(({ name }) => name === place.name);
   }
 }

@@ -13,6 +13,7 @@ import {
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Place } from "../e2e/support/clusters.ts";
+import { eventually } from "../e2e/support/kv.ts";
 import type { Bed } from "./bed.ts";
 
 export interface Scenario {
@@ -385,5 +386,5 @@ async function replaceRefused(bed: Bed, place: Place, reason: string): Promise<s
 }
 
 async function printed(place: Place, text: string): Promise<void> {
-  if (!(await place.log()).includes(text)) throw new Error(`${place.name} never printed "${text}"`);
+  await eventually(`${place.name} printed "${text}"`, async () => (await place.log()).includes(text));
 }
