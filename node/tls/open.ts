@@ -24,24 +24,25 @@ export interface TlsOpenOptions {
   readonly log: Logger;
 }
 
-/** Undefined when there is no certificate. Rejects when one cannot be used. */
+/** Undefined when there is no certificate. Rejects when one cannot be used, or a suite is not known. */
 export async function openTls(options: TlsOpenOptions): Promise<TlsPair | undefined> {
   const { config, listenUrls, fixturesPath, log } = options;
+  const { minVersion, maxVersion, cipherSuites, isAuto, validityYears, ...rest } = config;
+  const ciphers = ciphersOf(cipherSuites);
   let { certFile, keyFile } = config;
-  const isSelfSigned = config.isAuto && certFile === "";
+  const isSelfSigned = isAuto && certFile === "";
   if (isSelfSigned) {
     const hosts = [...new Set(listenUrls.map(({ host }) => host))];
-    ({ certFile, keyFile } = await selfSignedFiles(fixturesPath, hosts, config.validityYears, log));
+    ({ certFile, keyFile } = await selfSignedFiles(fixturesPath, hosts, validityYears, log));
   }
   if (certFile === "") return undefined;
-  const { minVersion, maxVersion, cipherSuites, isAuto: _, validityYears: __, ...rest } = config;
   const settings: TlsSettings = {
     ...rest,
     certFile,
     keyFile,
     minVersion: tlsVersionOf(minVersion) ?? "TLSv1.2",
     maxVersion: tlsVersionOf(maxVersion),
-    ciphers: ciphersOf(cipherSuites),
+    ciphers,
     isSelfSigned,
   };
   return {

@@ -21,7 +21,7 @@ export interface TlsSettings {
   readonly checksClientAddress: boolean;
   readonly minVersion: SecureVersion;
   readonly maxVersion: SecureVersion | undefined;
-  /** OpenSSL's names for TLS 1.2, joined; empty for the defaults. */
+  /** OpenSSL's names, joined; empty for the defaults. */
   readonly ciphers: string;
   /** The pair was made by this member for itself: those who connect with it are not verified. */
   readonly isSelfSigned: boolean;
