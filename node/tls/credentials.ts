@@ -1,6 +1,7 @@
 // The files behind TLS, read when they have changed. Connections that stand keep what they began with; a pair that
 // cannot be used leaves the one before in force, and the log says so.
 
+import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import type { Logger } from "../lib/log.ts";
@@ -72,7 +73,7 @@ export class Credentials {
       ...(maxVersion === undefined ? {} : { maxVersion }),
       ...(ciphers === "" ? {} : { ciphers }),
       ...(certFile === "" ? {} : { cert: readFileSync(certFile), key: readFileSync(keyFile) }),
-      ...(trustedCaFile === "" ? {} : { ca: readFileSync(trustedCaFile) }),
+      ...(trustedCaFile === "" ? {} : { ca: readCas(trustedCaFile) }),
     };
     const context = createSecureContext(options);
     this.#context = context;
@@ -93,6 +94,23 @@ export class Credentials {
     this.#crlFingerprint = fingerprint;
     this.#revoked = await readRevoked(readFileSync(crlFile));
   }
+}
+
+/** OpenSSL takes a file without certificates for one that trusts nobody. */
+function readCas(path: string): Buffer {
+  const bytes = readFileSync(path);
+  const certificates = bytes
+    .toString("latin1")
+    .match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g);
+  if (certificates === null) throw new Error(`${path} holds no certificate in PEM`);
+  for (const text of certificates) {
+    try {
+      new X509Certificate(text);
+    } catch (error) {
+      throw new Error(`${path} holds a certificate that cannot be read: ${String(error)}`, { cause: error });
+    }
+  }
+  return bytes;
 }
 
 /** Changes whenever the file is written or replaced. */

@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { checkServerIdentity, type PeerCertificate, type TLSSocket } from "node:tls";
 import { serialOf } from "./certificates.ts";
 import type { Credentials } from "./credentials.ts";
+import type { TlsSettings } from "./settings.ts";
 
 /** Why the connection is refused; undefined when it may stand. */
 export async function refusalOf(socket: TLSSocket, credentials: Credentials): Promise<string | undefined> {
@@ -15,14 +16,21 @@ export async function refusalOf(socket: TLSSocket, credentials: Credentials): Pr
   if (revoked.has(serialOf(certificate.serialNumber))) {
     return `certificate with serial ${certificate.serialNumber} is revoked`;
   }
-  if (settings.allowedCns.length > 0 && !settings.allowedCns.includes(String(certificate.subject.CN))) {
-    return "client certificate authentication failed";
-  }
-  const isNamed = (host: string): boolean => checkServerIdentity(host, certificate) === undefined;
-  if (settings.allowedHostnames.length > 0 && !settings.allowedHostnames.some(isNamed)) {
-    return "client certificate authentication failed";
-  }
+  const refusal = nameRefusal(certificate, settings);
+  if (refusal !== undefined) return refusal;
   return settings.checksClientAddress ? addressRefusal(socket, certificate) : undefined;
+}
+
+/** Of either end: etcd holds those it connects to against the same lists, with the same text. */
+export function nameRefusal(
+  certificate: PeerCertificate,
+  { allowedCns, allowedHostnames }: Pick<TlsSettings, "allowedCns" | "allowedHostnames">,
+): string | undefined {
+  const isNamed = (host: string): boolean => checkServerIdentity(host, certificate) === undefined;
+  const isRefused =
+    (allowedCns.length > 0 && !allowedCns.includes(String(certificate.subject.CN ?? ""))) ||
+    (allowedHostnames.length > 0 && !allowedHostnames.some(isNamed));
+  return isRefused ? "client certificate authentication failed" : undefined;
 }
 
 /** A certificate without names is for any address; one with names is for those only. */

@@ -1,92 +1,15 @@
 // TLS over loopback sockets, with certificates that the test makes.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
-import type { Logger } from "../lib/log.ts";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { test } from "node:test";
+import type { ConnectionOptions } from "node:tls";
 import { silentLogger } from "../lib/log.ts";
 import { Credentials } from "./credentials.ts";
 import { ciphersOf, tlsVersionOf } from "./go-names.ts";
 import { selfSignedFiles } from "./self-signed.ts";
-import { createTlsServer } from "./server.ts";
-import type { TlsSettings } from "./settings.ts";
-import { Authority, type IssuedPair } from "./testing/authority.ts";
-
-interface Bed {
-  readonly folder: string;
-  readonly ca: Authority;
-  readonly server: IssuedPair;
-  /** What the log complained of. */
-  readonly warnings: string[];
-  readonly settings: TlsSettings;
-}
-
-async function makeBed(t: TestContext): Promise<Bed> {
-  const folder = mkdtempSync(join(tmpdir(), "etcdlike-tls-"));
-  t.after(() => rmSync(folder, { recursive: true }));
-  const ca = await Authority.create(folder);
-  const server = await ca.issue({ name: "server", hosts: ["127.0.0.1"] });
-  const settings: TlsSettings = {
-    ...server,
-    clientCertFile: "",
-    clientKeyFile: "",
-    trustedCaFile: ca.caFile,
-    requiresClientCert: true,
-    crlFile: "",
-    allowedCns: [],
-    allowedHostnames: [],
-    checksClientAddress: false,
-    minVersion: "TLSv1.2",
-    maxVersion: undefined,
-    ciphers: "",
-    isSelfSigned: false,
-  };
-  return { folder, ca, server, warnings: [], settings };
-}
-
-/** Serves "hello" to everybody who is let in. Answers with the port. */
-async function serve(t: TestContext, bed: Bed, changes: Partial<TlsSettings> = {}): Promise<number> {
-  const log: Logger = {
-    ...silentLogger,
-    warn: (text, fields) => bed.warnings.push(`${text}: ${String(fields?.["error"])}`),
-  };
-  const credentials = await Credentials.open({ ...bed.settings, ...changes }, "server", log);
-  const server = createTlsServer({
-    credentials,
-    protocols: ["h2", "http/1.1"],
-    log,
-    onConnection: (socket) => socket.end(`hello ${socket.alpnProtocol}`),
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => server.close());
-  return (server.address() as AddressInfo).port;
-}
-
-/** What a client with this pair reads until the end; the error's code or message when it is turned away. */
-function ask(bed: Bed, port: number, pair?: IssuedPair, options: ConnectionOptions = {}): Promise<string> {
-  return new Promise((resolve) => {
-    const socket: TLSSocket = connect({
-      port,
-      host: "127.0.0.1",
-      ca: readFileSync(bed.ca.caFile),
-      ALPNProtocols: ["h2"],
-      ...(pair === undefined ? {} : { cert: readFileSync(pair.certFile), key: readFileSync(pair.keyFile) }),
-      ...options,
-    });
-    let text = "";
-    socket.on("data", (bytes) => {
-      text += String(bytes);
-    });
-    socket.on("error", (error) => {
-      text ||= `refused: ${(error as NodeJS.ErrnoException).code ?? error.message}`;
-    });
-    socket.on("close", () => resolve(text || "refused: closed"));
-  });
-}
+import { Authority } from "./testing/authority.ts";
+import { ask, makeBed, serve } from "./testing/bed.ts";
 
 test("a client with a certificate of the trusted CA is served over what it offered", async (t) => {
   const bed = await makeBed(t);
@@ -161,6 +84,10 @@ test("new connections get a changed certificate, and a broken pair leaves the on
   assert.equal(await served(), bed.server.serial);
   const next = await bed.ca.issue({ name: "server", hosts: ["127.0.0.1"] });
   assert.equal(await served(), next.serial);
+  const trusted = readFileSync(bed.ca.caFile);
+  writeFileSync(bed.ca.caFile, "");
+  assert.equal(await ask(bed, port, client, { ca: trusted }), "hello h2");
+  writeFileSync(bed.ca.caFile, trusted);
   writeFileSync(next.keyFile, "no key at all");
   assert.equal(await served(), next.serial);
   assert.match(bed.warnings.join("\n"), /cannot load TLS files; going on with the ones before/);
@@ -172,6 +99,21 @@ test("a pair that cannot be used ends the start", async (t) => {
   await assert.rejects(Credentials.open(missing, "server", silentLogger), /missing\.crt/);
   writeFileSync(bed.server.keyFile, "no key at all");
   await assert.rejects(Credentials.open(bed.settings, "server", silentLogger));
+});
+
+test("a file of CAs that holds none is no file of CAs", async (t) => {
+  const bed = await makeBed(t);
+  const trustedCaFile = `${bed.folder}/trusted.crt`;
+  const refused = (text: string): Promise<void> => {
+    writeFileSync(trustedCaFile, text);
+    return assert.rejects(
+      Credentials.open({ ...bed.settings, trustedCaFile }, "server", silentLogger),
+      /trusted\.crt/,
+    );
+  };
+  await refused("");
+  await refused("no certificate at all");
+  await refused("-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n");
 });
 
 test("a pair of the member's own is made once, for its hosts, and only it may read the key", async (t) => {
@@ -197,5 +139,14 @@ test("versions and suites are those of the flags", async (t) => {
   assert.match(await ask(bed, narrow, client, { ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" }), /^refused/);
   assert.equal(tlsVersionOf(""), undefined);
   assert.throws(() => tlsVersionOf("TLS1.1"), /unexpected TLS version "TLS1\.1"/);
+  const newest = await serve(t, bed, { ciphers: ciphersOf(["TLS_AES_128_GCM_SHA256"]) });
+  assert.equal(await ask(bed, newest, client), "hello h2");
+  assert.match(await ask(bed, newest, client, { maxVersion: "TLSv1.2" }), /^refused/);
+  const both = await serve(t, bed, { ciphers: ciphersOf(["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"]) });
+  assert.equal(await ask(bed, both, client, { minVersion: "TLSv1.3" }), "hello h2");
+  const old = ciphersOf(["TLS_RSA_WITH_RC4_128_SHA", "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA"]);
+  const withOld = await serve(t, bed, { ciphers: old });
+  assert.equal(await ask(bed, withOld, client), "hello h2");
+  assert.match(await ask(bed, withOld, client, { maxVersion: "TLSv1.2" }), /^refused/);
   assert.throws(() => ciphersOf(["TLS_X"]), /unexpected TLS cipher suite "TLS_X"/);
 });
