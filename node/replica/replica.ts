@@ -408,6 +408,21 @@ export class Replica {
   }
 
   /**
+   * For what only a leader may decide, at this very moment: it goes to Raft at once or not at all. A request that waited
+   * would be forwarded to the next leader, with which clients have renewed what it ends.
+   */
+  proposeAsLeader(operation: Partial<Omit<InternalRaftRequest, "header">>, done: ProposalDone): void {
+    const isLeader = this.#lifecycle === "running" && this.#rawNode.basicStatus().state === "StateLeader";
+    const requestId = this.#requestIds.next();
+    if (!isLeader || this.#rawNode.propose(encodeRequest(requestId, operation)) !== "accepted") {
+      done(refused("notProposed"));
+      return;
+    }
+    this.#await(requestId, done);
+    this.#driveSoon();
+  }
+
+  /**
    * Puts a membership change into the log. `done` runs once, as with `propose`; while another change is under way
    * Raft drops this one, and it times out.
    */
@@ -576,14 +591,14 @@ export class Replica {
       lessor: this.lessor,
       clock,
       isLeader: () => this.isLeader,
-      revoke: (ID, done) => this.propose({ leaseRevoke: { ID } }, done),
+      revoke: (ID, done) => this.proposeAsLeader({ leaseRevoke: { ID } }, done),
       checkpoint: (due) => {
         const checkpoints = due.map(({ id, remainingTtlSeconds }) => ({
           ID: id,
           remainingTTL: remainingTtlSeconds,
         }));
         // A lost one is made again in the next interval.
-        this.propose({ leaseCheckpoint: { checkpoints } }, () => {});
+        this.proposeAsLeader({ leaseCheckpoint: { checkpoints } }, () => {});
       },
       hasCheckpoints: hasLeaseCheckpoints,
       onExpired: () => metrics.leasesExpired.increment(),

@@ -151,6 +151,11 @@ export class Life {
       if (!this.#isClientCalling) ports.onOwnProposal(operation);
       propose(operation, done);
     };
+    const proposeAsLeader = this.replica.proposeAsLeader.bind(this.replica);
+    this.replica.proposeAsLeader = (operation, done) => {
+      ports.onOwnProposal(operation);
+      proposeAsLeader(operation, done);
+    };
   }
 
   /** What a service does for a client. */
