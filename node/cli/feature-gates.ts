@@ -23,7 +23,7 @@ export type FeatureGates = Readonly<Record<FeatureGate, boolean>>;
  * and a single member always agrees with itself. Nor is StopGRPCServiceOnDefrag: calls are served all the time.
  */
 export const unbuiltGates: ReadonlyMap<FeatureGate, string> = new Map([
-  ["SetMemberLocalAddr", "a cluster of more than one member is not built yet"],
+  ["SetMemberLocalAddr", "choosing the local address of peer connections is not built yet"],
 ]);
 
 /** "A=true,B=false" to the gates it names. */

@@ -110,9 +110,9 @@ const memberFlags: readonly FlagSpec[] = [
   refused("unsafe-no-fsync", "boolean", "false", "a log without fsync is not offered"),
   flag("force-new-cluster", "boolean", "false", "Make a cluster of this member alone out of its data."),
   refused("memory-mlock", "boolean", "false", "locking memory is not built yet"),
-  refused("bootstrap-defrag-threshold-megabytes", "uint", "0", "defragmentation is not built yet"),
-  inert("corrupt-check-time", "duration", "0s", "it compares members, and there is only one"),
-  inert("compact-hash-check-time", "duration", "1m0s", "it compares members, and there is only one"),
+  refused("bootstrap-defrag-threshold-megabytes", "uint", "0", "defragmenting at the start is not built yet"),
+  inert("corrupt-check-time", "duration", "0s", "comparing the members' hashes is not built yet"),
+  inert("compact-hash-check-time", "duration", "1m0s", "comparing the members' hashes is not built yet"),
   inert(
     "downgrade-check-time",
     "duration",

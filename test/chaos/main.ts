@@ -6,12 +6,14 @@
 // it does `--rate` operations a second. It takes root: the network and the mounts it makes are private to its process, and vanish with it.
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { debianTool } from "../tools/debian.ts";
 import { scenarios } from "./faults.ts";
 import { runScenario } from "./run.ts";
 
 const insideVariable = "ETCDLIKE_CHAOS_INSIDE";
 
 if (process.env[insideVariable] === undefined) {
+  for (const tool of ["ip", "iptables"]) await debianTool(tool);
   const { status, error } = spawnSync(
     "unshare",
     ["--net", "--mount", process.execPath, ...process.execArgv, ...process.argv.slice(1)],

@@ -48,7 +48,7 @@ test("a value that does not parse is refused with the usage, exit 2", async () =
 
 test("flags that are not implemented are refused by name, exit 1, and nothing is created", async (t) => {
   const cwd = await scratchFolder(t);
-  for (const flag of ["--force-new-cluster", "--enable-pprof", "--discovery=x"]) {
+  for (const flag of ["--memory-mlock", "--enable-pprof", "--discovery=x"]) {
     const { code, stderr } = await runCommand([flag], { cwd });
     assert.equal(code, 1, flag);
     const line = logLines(stderr).find(({ msg }) => msg === "failed to verify flags");
@@ -192,7 +192,11 @@ test("a port that is taken ends the start with 1 and its name, and leaves no loc
   const port = await freePort();
   const first = startCommand([...listenFlags(port), "--data-dir", `${cwd}/one`], { cwd });
   await first.printed(ready);
-  const second = await runCommand([...listenFlags(port), "--data-dir", `${cwd}/two`], { cwd });
+  const peerUrl = `http://127.0.0.1:${await freePort()}`;
+  const second = await runCommand(
+    [...listenFlags(port), "--listen-peer-urls", peerUrl, "--data-dir", `${cwd}/two`],
+    { cwd },
+  );
   assert.equal(second.code, 1);
   assert.match(second.stderr, new RegExp(`EADDRINUSE.*${port}|${port}.*in use`));
   first.child.kill("SIGTERM");
