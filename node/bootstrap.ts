@@ -50,11 +50,12 @@ export async function beginMember(config: MemberConfig, connect: Connect, log: L
 
 /**
  * The first entries of a cluster that begins: the additions of its members, in the bytes that etcd writes. None for a
- * log that holds something, or that is of a member that joined.
+ * member that has begun, or that joined. A log with entries but no term was cut while they were written, before
+ * anybody counted on them: they are written again, from the first.
  */
 export function firstEntries(config: MemberConfig, contents: LogContents): readonly Entry[] {
-  const { hardState, snapshot, entries, nodeId, clusterId } = contents;
-  if (hardState.term > 0 || snapshot.index > 0 || entries.length > 0) return [];
+  const { hardState, snapshot, nodeId, clusterId } = contents;
+  if (hardState.term > 0 || snapshot.index > 0) return [];
   const initial = initialMembers(config);
   const isFirst = initial.members.some(({ id }) => id === nodeId) && initial.clusterId === clusterId;
   if (!isFirst || config.initialClusterState !== "new") return [];

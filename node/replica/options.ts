@@ -24,7 +24,7 @@ export interface Network {
 export interface ReplicaOptions {
   readonly nodeId: NodeId;
   readonly contents: LogContents;
-  /** Entries of a cluster that begins with this start; empty when the log held anything. */
+  /** Entries of a cluster that begins with this start; empty for a member that has begun. */
   readonly bootstrap: readonly Entry[];
   /** Attributes that the member publishes once it runs. */
   readonly name: string;

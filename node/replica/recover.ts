@@ -16,7 +16,7 @@ export interface Recovered {
 }
 
 /**
- * `bootstrap`: the first entries of a cluster that begins now; the log is empty then.
+ * `bootstrap`: the first entries of a cluster that begins now; they replace what a log cut in its beginning holds.
  * `stored`: what the store holds, undefined for one that nothing was applied to.
  * Throws FatalError STORE_DAMAGED when store and log do not belong together.
  */

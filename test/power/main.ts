@@ -70,7 +70,7 @@ for (const variant of ["real", ...mutants] as const) {
     const half = Math.floor(recording.events.length / 2);
     const range =
       mutant === undefined
-        ? { count: states, from: firstAnswer(recording), stopsAtFailure: false }
+        ? { count: states, from: 0, stopsAtFailure: false }
         : { count: mutantStates, from: half, stopsAtFailure: true };
     const tally = await cutPower(root, recording, range);
     report(variant, recording, tally);
@@ -134,11 +134,6 @@ async function cutPower(root: string, recording: Recording, range: CutRange): Pr
 }
 
 /** Made one by one, in the order of the trace, as the checkers ask for them. */
-/** The event of the first acknowledged write: a member cut during its very first start may have to be made anew. */
-function firstAnswer({ events }: Recording): number {
-  return events.findIndex(({ kind }) => kind === "acknowledged");
-}
-
 function* cutsOf({ events, dataDir }: Recording, { count, from }: CutRange): Generator<Cut> {
   const random = new SeededRandom(seed);
   const model = new DiskModel(dirname(dataDir));

@@ -61,15 +61,22 @@ export async function recordMember(root: string, writes: number, mutant?: Mutant
   return { events: readTrace(traceFile), history: completeHistory(operations), dataDir };
 }
 
+/** A member's id comes from it: every life of one has the same, wherever it listens. */
+const advertisedPeerUrl = "http://127.0.0.1:2380";
+
 /** Small segments and frequent flushes and snapshots, so that a short run has many of each. */
 export function memberFlags(dataDir: string, clientPort: number, peerPort: number): string[] {
   const clientUrl = `http://127.0.0.1:${clientPort}`;
-  const peerUrl = `http://127.0.0.1:${peerPort}`;
   return [
     ...["--name", "power", "--data-dir", dataDir],
     ...["--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl],
-    ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
-    ...["--initial-cluster", `power=${peerUrl}`],
+    ...["--listen-peer-urls", `http://127.0.0.1:${peerPort}`],
+    ...[
+      "--initial-advertise-peer-urls",
+      advertisedPeerUrl,
+      "--initial-cluster",
+      `power=${advertisedPeerUrl}`,
+    ],
     ...["--wal-segment-bytes", "65536", "--snapshot-count", "60", "--snapshot-catchup-entries", "20"],
     ...["--backend-batch-interval", "30ms"],
   ];
