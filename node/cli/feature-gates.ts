@@ -19,8 +19,8 @@ export type FeatureGate = keyof typeof featureGates;
 export type FeatureGates = Readonly<Record<FeatureGate, boolean>>;
 
 /**
- * Gates that cannot be turned on yet. The two hash checks are not among them: they compare members,
- * and a single member always agrees with itself. Nor is StopGRPCServiceOnDefrag: calls are served all the time.
+ * Gates that cannot be turned on yet. The two hash checks are not among them, though nothing compares members yet:
+ * manifests written for etcd turn them on. Nor is StopGRPCServiceOnDefrag: calls are served all the time.
  */
 export const unbuiltGates: ReadonlyMap<FeatureGate, string> = new Map([
   ["SetMemberLocalAddr", "choosing the local address of peer connections is not built yet"],

@@ -6,13 +6,19 @@ import { ConfigError, type Settings } from "./sources.ts";
 export interface TlsConfig {
   readonly certFile: string;
   readonly keyFile: string;
+  /** For connections that this member opens; the pair above when empty. */
   readonly clientCertFile: string;
   readonly clientKeyFile: string;
+  /** Empty: certificates of the other side are not looked at. */
   readonly trustedCaFile: string;
+  /** The other side has to show a certificate of the trusted CA. */
   readonly requiresClientCert: boolean;
+  /** Empty: nothing is revoked. */
   readonly crlFile: string;
+  /** Not empty: the certificate of the other side has one of these names. At most one of the two lists. */
   readonly allowedCns: readonly string[];
   readonly allowedHostnames: readonly string[];
+  /** The other side's address has to be among the names of its certificate. */
   readonly checksClientAddress: boolean;
   /** "TLS1.2" or "TLS1.3"; the second may be empty for the newest. */
   readonly minVersion: string;

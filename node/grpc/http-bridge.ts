@@ -1,27 +1,11 @@
 // Requests over HTTP/2 that are not gRPC: they reach the same routes as those over HTTP/1.1.
 
 import type { Readable } from "node:stream";
+import type { HttpRequest, HttpResponse } from "../lib/http-exchange.ts";
 import type { Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/protocol.ts";
 import type { RequestHead } from "./http2/request-head.ts";
 import { lowWaterBytes, type Stream, type StreamOwner } from "./http2/stream.ts";
-
-export interface HttpRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly authority: string;
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array;
-  readonly remoteAddress: string;
-}
-
-export interface HttpResponse {
-  readonly status: number;
-  /** Lower-case names and values in turn. */
-  readonly fields: readonly string[];
-  readonly body: Readable;
-}
 
 /** The HTTP routes of the member. Rejects only for a bug. */
 export type ServeHttp = (request: HttpRequest) => Promise<HttpResponse>;

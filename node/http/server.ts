@@ -3,8 +3,9 @@
 
 import type { Server as HttpServer } from "node:http";
 import type { Socket } from "node:net";
-import type { Duplex, Readable } from "node:stream";
+import type { Duplex } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { HttpRequest, HttpResponse } from "../lib/http-exchange.ts";
 import type { Logger } from "../lib/log.ts";
 import { buildVersion, compatibleVersion } from "../lib/version.ts";
 import { answerChecks, answerHealth, type CheckType, checkNames, type TextResponse } from "./health.ts";
@@ -23,28 +24,10 @@ export interface HttpServerOptions {
   readonly hostWhitelist: readonly string[];
 }
 
-/** A request that came another way than over HTTP/1.1. */
-export interface InjectedRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly authority: string;
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array;
-  readonly remoteAddress: string;
-}
-
-export interface InjectedResponse {
-  readonly status: number;
-  /** Lower-case names and values in turn. */
-  readonly fields: readonly string[];
-  readonly body: Readable;
-}
-
 export interface MemberHttpServer {
   serve(socket: Socket): void;
   /** Answers a request of another transport as one over HTTP/1.1. */
-  inject(request: InjectedRequest): Promise<InjectedResponse>;
+  inject(request: HttpRequest): Promise<HttpResponse>;
   /** Closes every connection, after answers under way or after the grace. */
   stop(graceMs: number): Promise<void>;
 }
@@ -100,7 +83,7 @@ class FastifyServer implements MemberHttpServer {
     this.#server.emit("connection", socket);
   }
 
-  async inject(request: InjectedRequest): Promise<InjectedResponse> {
+  async inject(request: HttpRequest): Promise<HttpResponse> {
     const response = await this.#app.inject({
       method: request.method as "GET",
       url: request.path,
