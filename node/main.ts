@@ -1,5 +1,6 @@
 // The composition root: the real process around a member. Signals, exit codes and nothing else.
 
+import { artifactWords } from "./artifact/words.ts";
 import { defaultLog } from "./cli/command-line.ts";
 import type { CommandResult } from "./cli/snapshot-command.ts";
 import type { Environment } from "./cli/sources.ts";
@@ -16,7 +17,7 @@ const signalNames: Partial<Record<NodeJS.Signals, string>> = { SIGTERM: "termina
 /** `argv` is without the program's own name. A first word that is no flag names a command on files. */
 export async function main(argv: readonly string[], environment: Environment): Promise<void> {
   const [word, ...rest] = argv;
-  const command = await offlineCommand(word);
+  const command = await offlineCommand(word, rest[0]);
   if (command === undefined) await runMember(argv, environment);
   else printAndExit(await command(rest));
 }
@@ -24,10 +25,14 @@ export async function main(argv: readonly string[], environment: Environment): P
 type OfflineCommand = (argv: readonly string[]) => Promise<CommandResult>;
 
 /** Loaded when it is asked for: a member needs nothing of it. Undefined for a word that names none. */
-async function offlineCommand(word: string | undefined): Promise<OfflineCommand | undefined> {
+async function offlineCommand(word: string | undefined, next = ""): Promise<OfflineCommand | undefined> {
   const log = (): Logger => createLogger(defaultLog);
   switch (word) {
     case "snapshot": {
+      if (artifactWords.includes(next)) {
+        const { runArtifactCommand } = await import("./artifact/command.ts");
+        return (argv) => runArtifactCommand(argv, log());
+      }
       const { runSnapshotCommand } = await import("./cli/snapshot-command.ts");
       return (argv) => runSnapshotCommand(argv, log());
     }

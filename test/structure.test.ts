@@ -28,6 +28,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   migrate: ["lib", "wire", "mvcc", "lease", "membership", "replica", "storage"],
   tls: ["lib", "cli"],
   cli: ["lib", "wire", "mvcc", "lease", "membership", "replica", "storage", "migrate"],
+  artifact: ["lib", "wire", "mvcc", "storage", "cli"],
 };
 
 /** Files that declare a port: adapters may import them wherever they stand. */

@@ -4,10 +4,12 @@ import { clusterStatus } from "./cluster-status.ts";
 import { group, resources, schemaRevision, schemaRevisionAnnotation, version } from "./group.ts";
 import { memberSpec, memberStatus } from "./member.ts";
 import type { Json, Rule, Schema } from "./schema.ts";
+import { snapshotNameMax, snapshotSpec, snapshotStatus } from "./snapshot.ts";
+import { scheduleNameMax, scheduleSpec, scheduleStatus } from "./snapshot-schedule.ts";
 
 interface Column {
   readonly name: string;
-  readonly type: "string" | "integer" | "date";
+  readonly type: "string" | "integer" | "boolean" | "date";
   readonly jsonPath: string;
   readonly description?: string;
   /** Columns above 0 show with `-o wide` only. */
@@ -74,7 +76,48 @@ const definitions: readonly Definition[] = [
       { name: "Volume", type: "string", jsonPath: ".spec.volumeName", priority: 1 },
     ],
   },
+  {
+    resource: resources.snapshot,
+    description:
+      "One snapshot of an EtcdLikeCluster in an object store or on a volume, verified by a restore.",
+    spec: snapshotSpec,
+    status: snapshotStatus,
+    rules: [nameRule(snapshotNameMax)],
+    columns: [
+      { name: "Cluster", type: "string", jsonPath: ".spec.clusterRef.name" },
+      { name: "Phase", type: "string", jsonPath: ".status.phase" },
+      { name: "Verified", type: "string", jsonPath: condition("Verified") },
+      { name: "Revision", type: "integer", jsonPath: ".status.revision" },
+      { name: "Bytes", type: "integer", jsonPath: ".status.artifact.sizeBytes" },
+      age,
+      { name: "URI", type: "string", jsonPath: ".status.artifact.uri", priority: 1 },
+      { name: "Member", type: "string", jsonPath: ".status.member", priority: 1 },
+    ],
+  },
+  {
+    resource: resources.schedule,
+    description: "Snapshots of an EtcdLikeCluster by the clock.",
+    spec: scheduleSpec,
+    status: scheduleStatus,
+    rules: [nameRule(scheduleNameMax)],
+    columns: [
+      { name: "Cluster", type: "string", jsonPath: ".spec.clusterRef.name" },
+      { name: "Schedule", type: "string", jsonPath: ".spec.schedule" },
+      { name: "Time Zone", type: "string", jsonPath: ".spec.timeZone" },
+      { name: "Suspend", type: "boolean", jsonPath: ".spec.suspend" },
+      { name: "Last", type: "date", jsonPath: ".status.lastScheduleTime" },
+      { name: "Last Success", type: "date", jsonPath: ".status.lastSuccessfulTime" },
+      age,
+    ],
+  },
 ];
+
+function nameRule(lengthMax: number): Rule {
+  return {
+    rule: `size(self.metadata.name) <= ${lengthMax} && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')`,
+    message: `the name is a DNS label of at most ${lengthMax} characters`,
+  };
+}
 
 export type CustomResourceDefinition = Readonly<Record<string, Json>> & {
   readonly metadata: { readonly name: string };

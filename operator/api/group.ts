@@ -15,6 +15,12 @@ export const schemaRevisionAnnotation = `${group}/schema-revision`;
 export const resources = {
   cluster: { kind: "EtcdLikeCluster", plural: "etcdlikeclusters", shortName: "elc" },
   member: { kind: "EtcdLikeMember", plural: "etcdlikemembers", shortName: "elm" },
+  snapshot: { kind: "EtcdLikeSnapshot", plural: "etcdlikesnapshots", shortName: "els" },
+  schedule: {
+    kind: "EtcdLikeSnapshotSchedule",
+    plural: "etcdlikesnapshotschedules",
+    shortName: "elss",
+  },
 } as const;
 
 export const labels = {
@@ -24,6 +30,10 @@ export const labels = {
   /** `voter` on the Pods of members that vote; they alone stand behind the client Service. */
   role: `${group}/role`,
   quarantined: `${group}/quarantined`,
+  /** Of Jobs and their Pods: the snapshot they work for. */
+  snapshot: `${group}/snapshot`,
+  /** Of snapshots: the schedule that made them. */
+  schedule: `${group}/schedule`,
 } as const;
 
 export const annotations = {
@@ -36,7 +46,14 @@ export const annotations = {
   clusterToken: `${group}/cluster-token`,
   memberId: `${group}/member-id`,
   quarantineReason: `${group}/quarantine-reason`,
+  /** On a snapshot: a new value asks for another verification. */
+  verify: `${group}/verify`,
+  /** On a Job: which verification it answers. */
+  verifyRequest: `${group}/verify-request`,
 } as const;
 
 /** On members: the operator takes the member out of the cluster before its object goes. */
 export const memberFinalizer = `${group}/member`;
+
+/** On snapshots: the operator removes the stored file, if it is to go, before the object goes. */
+export const snapshotFinalizer = `${group}/snapshot`;

@@ -61,6 +61,13 @@ export const kinds = {
   lease: { apiVersion: "coordination.k8s.io/v1", kind: "Lease", plural: "leases" },
   cluster: { apiVersion: "etcdlike.io/v1alpha1", kind: "EtcdLikeCluster", plural: "etcdlikeclusters" },
   member: { apiVersion: "etcdlike.io/v1alpha1", kind: "EtcdLikeMember", plural: "etcdlikemembers" },
+  snapshot: { apiVersion: "etcdlike.io/v1alpha1", kind: "EtcdLikeSnapshot", plural: "etcdlikesnapshots" },
+  schedule: {
+    apiVersion: "etcdlike.io/v1alpha1",
+    kind: "EtcdLikeSnapshotSchedule",
+    plural: "etcdlikesnapshotschedules",
+  },
+  job: { apiVersion: "batch/v1", kind: "Job", plural: "jobs" },
   definition: {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",

@@ -66,6 +66,14 @@ const families: Readonly<Record<string, Family>> = {
     renames: {},
     tools: ["h2spec"],
   },
+  // A server that speaks S3.
+  minio: {
+    source: "go/minio",
+    packages: ["github.com/minio/minio"],
+    renames: {},
+    tools: ["minio"],
+    linkerFlags: "-s -w",
+  },
   "client-checks": {
     source: "../e2e/go",
     packages: ["."],
