@@ -91,7 +91,7 @@ test("definitions are kept at uninstall unless that is switched off, and are the
   const definitions = (objects: readonly Rendered[]) =>
     objects.filter(({ kind }) => kind === "CustomResourceDefinition");
   const kept = definitions(await rendered());
-  assert.equal(kept.length, 2);
+  assert.equal(kept.length, 4);
   for (const { metadata } of kept) assert.equal(metadata.annotations?.["helm.sh/resource-policy"], "keep");
   const dropped = definitions(await rendered("--set", "crds.keep=false"));
   for (const { metadata } of dropped)
