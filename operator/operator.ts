@@ -10,8 +10,10 @@ import { describeError, type Logger } from "./lib/log.ts";
 import { realClock } from "./lib/real-clock.ts";
 import { GrpcMembers } from "./member/grpc-members.ts";
 import type { Cluster } from "./model/objects.ts";
+import { createPki } from "./pki/issuer.ts";
 import { type PassPorts, pass } from "./reconcile/pass.ts";
 import { clusterKeyOf, ownedKinds, readCopies, readFresh } from "./reconcile/readers.ts";
+import { secretReader } from "./reconcile/secret-reader.ts";
 import { runController } from "./runtime/controller.ts";
 import { EventRecorder } from "./runtime/events.ts";
 import { fencedClient } from "./runtime/fenced-client.ts";
@@ -50,6 +52,7 @@ export async function runOperator(
     watchSilenceSeconds: () =>
       Object.fromEntries(watched.map(({ name, reflector }) => [name, reflector.silenceMs / 1000])),
     readyClusters: () => readyClusters(watched),
+    certificates: () => certificatesOf(watched),
   });
   const client = createTransport(config, { userAgent: "etcdlike-operator", onAnswer: metrics.request });
   const identity = `${hostname()}_${randomUUID()}`;
@@ -101,6 +104,8 @@ export async function runOperator(
       const ports: PassPorts = {
         client: fenced,
         members,
+        pki: createPki(),
+        readSecret: secretReader(client, clock),
         clock,
         holder: identity,
         settings: { memberImageRepository: settings.memberImageRepository },
@@ -187,15 +192,28 @@ async function synced(watched: readonly Watched[], signal: AbortSignal): Promise
   }
 }
 
-function readyClusters(watched: readonly Watched[]) {
+function clustersOf(watched: readonly Watched[]): readonly Cluster[] {
   return watched
     .filter(({ resource }) => resource.kind === kinds.cluster.kind)
-    .flatMap(({ reflector }) => [...reflector.all()] as unknown as Cluster[])
-    .map(({ metadata, status }) => ({
-      namespace: metadata.namespace,
-      name: metadata.name,
-      isReady: status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true,
-    }));
+    .flatMap(({ reflector }) => [...reflector.all()] as unknown as Cluster[]);
+}
+
+function certificatesOf(watched: readonly Watched[]) {
+  return clustersOf(watched).flatMap(({ metadata: { namespace, name }, status }) =>
+    (status?.certificates ?? []).flatMap(({ plane, expiresAt }) =>
+      expiresAt === undefined
+        ? []
+        : [{ namespace, name, plane, expiresAtSeconds: Date.parse(expiresAt) / 1_000 }],
+    ),
+  );
+}
+
+function readyClusters(watched: readonly Watched[]) {
+  return clustersOf(watched).map(({ metadata, status }) => ({
+    namespace: metadata.namespace,
+    name: metadata.name,
+    isReady: status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true,
+  }));
 }
 
 /** Waits until the API server holds definitions that keep every field this operator writes. */

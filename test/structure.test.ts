@@ -162,7 +162,8 @@ const operatorMayImport: Readonly<Record<string, readonly string[]>> = {
   render: ["lib", "api", "model"],
   control: ["lib", "api", "model", "render"],
   member: ["lib", "model", "proto"],
-  reconcile: ["lib", "api", "kube", "model", "render", "control", "member"],
+  pki: ["lib"],
+  reconcile: ["lib", "api", "kube", "model", "render", "control", "member", "pki"],
 };
 
 /** Pure: what they give depends on their arguments only. */

@@ -12,6 +12,7 @@ import {
   quantity,
   string,
 } from "./schema.ts";
+import { tlsSpec } from "./tls-spec.ts";
 
 /** What a cluster that names no version runs; stored with the object, so a later operator does not change it. */
 export const defaultVersion = "0.1.0";
@@ -292,6 +293,7 @@ export const clusterSpec = object(
     template,
     spread,
     services,
+    tls: tlsSpec,
     options,
     updateStrategy,
     healing,

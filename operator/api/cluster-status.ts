@@ -1,6 +1,7 @@
 // status of EtcdLikeCluster: what is, and the record of the one change in flight.
 import { conditions } from "./conditions.ts";
 import { boolean, dateTime, type Infer, integer, list, object, oneOf, optional, string } from "./schema.ts";
+import { certificatesStatus } from "./tls-status.ts";
 
 const name = (description: string) => string({ description, maxLength: 253 });
 const count = (description: string) => integer({ description, minimum: 0 });
@@ -80,6 +81,7 @@ export const clusterStatus = object(
     lastProbeTime: optional(dateTime("When the members were last asked.")),
     incarnations: optional(large("How many member names were ever given out.")),
     members: optional(list(memberStatus, { description: "Every member.", maxItems: 20, keys: ["name"] })),
+    certificates: optional(certificatesStatus),
     operation: optional(operation),
     retryAfter: optional(dateTime("No further member is added before; set when one did not join in time.")),
     replacedAt: optional(

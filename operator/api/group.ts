@@ -8,7 +8,7 @@ export const apiVersion = `${group}/${version}`;
  * Goes up with every change of a schema. The operator refuses to act while the API server holds definitions of
  * a lower revision: fields it depends on, its record of the operation in flight among them, would be pruned.
  */
-export const schemaRevision = 1;
+export const schemaRevision = 2;
 export const schemaRevisionAnnotation = `${group}/schema-revision`;
 
 /** Kind, plural and short name of every custom resource. */
@@ -50,6 +50,15 @@ export const annotations = {
   verify: `${group}/verify`,
   /** On a Job: which verification it answers. */
   verifyRequest: `${group}/verify-request`,
+  /** On clusters, by users: any other value than before renews all certificates of source Auto. */
+  rotateCertificates: `${group}/rotate-certificates`,
+  /** The same for their certificate authorities. */
+  rotateAuthorities: `${group}/rotate-authorities`,
+  /** On Secrets: what they were made from, and when. */
+  certificateHosts: `${group}/certificate-hosts`,
+  rotationRequest: `${group}/rotation-request`,
+  writtenAt: `${group}/written-at`,
+  authorityPhase: `${group}/authority-phase`,
 } as const;
 
 /** On members: the operator takes the member out of the cluster before its object goes. */

@@ -126,7 +126,7 @@ export function quantity(options: Common<string>): Schema<string | number> {
 
 export function object<F extends Fields>(
   fields: F,
-  options: Common<Readonly<Record<string, never>>>,
+  options: Common<Readonly<Record<string, Json>>>,
 ): Schema<InferFields<F>> {
   const properties: { [key: string]: Json } = {};
   const required: string[] = [];

@@ -1,9 +1,12 @@
 // What a decision may demand. Every action is idempotent: doing it again after a crash changes nothing more.
 import type { MemberSpec } from "../api/member.ts";
 import type { Json } from "../api/schema.ts";
+import type { AuthorityPhase } from "../model/certificates.ts";
+import type { Plane } from "../model/names.ts";
 
 export type Action = { readonly why: string } & (
   | { readonly kind: "ApplyObject"; readonly object: { readonly [key: string]: Json } }
+  | CertificateAction
   | { readonly kind: "CreateMember"; readonly name: string; readonly spec: MemberSpec }
   | {
       readonly kind: "UpdateMember";
@@ -31,6 +34,47 @@ export type Action = { readonly why: string } & (
   | { readonly kind: "RemoveMember"; readonly member: string; readonly id: string }
   | { readonly kind: "MoveLeader"; readonly from: string; readonly to: string; readonly toId: string }
 );
+
+/** Secrets that are there are changed only as they were seen: at `resourceVersion`. `request`: see SecretNotes. */
+export type CertificateAction =
+  | { readonly kind: "CreateAuthority"; readonly plane: Plane; readonly request?: string }
+  | {
+      readonly kind: "RotateAuthority";
+      readonly plane: Plane;
+      readonly to: AuthorityPhase;
+      readonly resourceVersion: string;
+      readonly request?: string;
+    }
+  | {
+      readonly kind: "IssueCertificate";
+      readonly plane: Plane;
+      readonly name: string;
+      readonly commonName: string;
+      readonly hosts: readonly string[];
+      /** It goes with this member; with the cluster without one. */
+      readonly member?: string;
+      readonly request?: string;
+      /** Of the Secret whose certificate is replaced. */
+      readonly resourceVersion?: string;
+    }
+  | {
+      readonly kind: "UpdateTrust";
+      readonly plane: Plane;
+      readonly name: string;
+      readonly resourceVersion: string;
+    };
+
+export function isAboutCertificates(action: Action): action is Action & CertificateAction {
+  switch (action.kind) {
+    case "CreateAuthority":
+    case "RotateAuthority":
+    case "IssueCertificate":
+    case "UpdateTrust":
+      return true;
+    default:
+      return false;
+  }
+}
 
 /** Actions that take something away or change who votes: decided again from a fresh reading before they are done. */
 export function isGrave(action: Action): boolean {

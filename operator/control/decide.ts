@@ -4,10 +4,11 @@
 
 import type { Operation } from "../api/cluster-status.ts";
 import { labels } from "../api/group.ts";
-import { initialClusterOf, memberNameOf, volumeNameOf } from "../model/names.ts";
+import { initialClusterOf, memberNameOf, memberOfPeerUrl, schemeOf, volumeNameOf } from "../model/names.ts";
 import type { Observation } from "../model/observation.ts";
 import { objectKey, renderedObjects } from "../render/objects.ts";
 import { templateHashOf } from "../render/pod.ts";
+import { problemToStart, stepToCertificates } from "./certificates.ts";
 import { act, begin, type Step, wait } from "./decision.ts";
 import { reasonToReplace } from "./healing.ts";
 import { stepOf } from "./operations.ts";
@@ -30,7 +31,15 @@ export function decide(observation: Observation): Decision {
     hashes.set(member, hash);
     return hash;
   };
-  return statusOf(view, nextStep(view, { templateHash }), { templateHash });
+  return statusOf(view, withCertificates(view, nextStep(view, { templateHash })), { templateHash });
+}
+
+/** No Pod is made before what it mounts. */
+function withCertificates({ observation }: View, step: Step): Step {
+  if (step.kind !== "Act" || step.action.kind !== "CreatePod") return step;
+  const problem = problemToStart(observation, step.action.member);
+  if (problem === undefined) return step;
+  return wait(`${step.action.member} is not started: ${problem}`, "CertificateProblem");
 }
 
 interface Rendered {
@@ -43,12 +52,17 @@ function nextStep(view: View, rendered: Rendered): Step {
   const { spec } = cluster;
   const status = cluster.status ?? {};
   if (spec.paused) return wait("spec.paused is set", "Paused");
+  const mismatch = schemeMismatch(view);
+  if (mismatch !== undefined) return wait(mismatch, "NotSafe");
   const object = renderedObjects(observation, view.voters.length).find(
     (one) => observation.objectHashes[objectKey(one.object)] !== one.hash,
   );
   if (object !== undefined) {
     return act({ kind: "ApplyObject", object: object.object, why: `${objectKey(object.object)} differs` });
   }
+
+  const certificate = stepToCertificates(observation);
+  if (certificate !== undefined) return certificate;
 
   const operation = status.operation;
   if (status.clusterId === undefined) {
@@ -69,6 +83,16 @@ function nextStep(view: View, rendered: Rendered): Step {
     stepToScale(view) ??
     stepToUpdate(view, rendered) ?? { kind: "Rest" }
   );
+}
+
+/** Members are known by peer URLs: under another scheme than spec's nothing the operator made would find another. */
+function schemeMismatch({ observation: { cluster, roster } }: View): string | undefined {
+  const scheme = schemeOf(cluster, "peer");
+  const other = roster?.members.find(
+    ({ peerUrl }) => memberOfPeerUrl(cluster, peerUrl) !== undefined && !peerUrl.startsWith(`${scheme}://`),
+  );
+  if (other === undefined) return undefined;
+  return `spec.tls.peer asks for ${scheme}, and the cluster has a member at ${other.peerUrl}`;
 }
 
 /** The first member forms the cluster, unless anything says that there is one already. */
@@ -287,6 +311,10 @@ function stepToUpdate(view: View, { templateHash }: Rendered): Step | undefined 
   const ill = view.members.find((one) => one.health !== "Healthy" && one.name !== outdated.name);
   if (ill !== undefined)
     return wait(`${outdated.name} is not updated while ${ill.name} is not healthy: ${ill.reason}`);
+  const problem = problemToStart(view.observation, outdated.name);
+  if (problem !== undefined) {
+    return wait(`${outdated.name} is not updated: ${problem}`, "CertificateProblem");
+  }
   if (!mayRestart(view, outdated))
     return wait(`without ${outdated.name} there would be no quorum`, "NotSafe");
   return begin(view.observation, {

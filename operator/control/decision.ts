@@ -29,7 +29,8 @@ export type WaitReason =
   | "VolumesExist"
   | "NotSafe"
   | "RateLimited"
-  | "DataLost";
+  | "DataLost"
+  | "CertificateProblem";
 
 export function act(action: Action): Step {
   return { kind: "Act", action };

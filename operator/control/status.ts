@@ -5,7 +5,8 @@ import type { Condition } from "../api/conditions.ts";
 import { labels } from "../api/group.ts";
 import { secondTime } from "../lib/time.ts";
 import { clusterTokenOf } from "../model/names.ts";
-import type { Action } from "./action.ts";
+import { type Action, isAboutCertificates } from "./action.ts";
+import { type CertificatesReport, certificatesReportOf } from "./certificates.ts";
 import type { Step } from "./decision.ts";
 import { isHealthyVoter, type MemberView, quorumText, type View } from "./view.ts";
 
@@ -32,6 +33,7 @@ export function statusOf(
   const { cluster, nowMs } = view.observation;
   const before = cluster.status ?? {};
   const recorded = recordOf(view, step);
+  const report = certificatesReportOf(view.observation);
   const members = view.members.slice(0, 20).map((one) => memberStatusOf(view, one));
   const updated = view.members.filter((one) => one.pod?.templateHash === templateHash(one.name)).length;
   const withoutConditions: ClusterStatus = {
@@ -49,9 +51,10 @@ export function statusOf(
       (before.currentVersion === undefined ? {} : { currentVersion: before.currentVersion })),
     ...probeTimeOf(before, nowMs),
     members,
+    ...(report.certificates === undefined ? {} : { certificates: report.certificates }),
     ...recorded,
   };
-  const conditions = conditionsOf(view, step, withoutConditions).map((condition) =>
+  const conditions = conditionsOf(view, step, withoutConditions, report).map((condition) =>
     withTransition(condition, before.conditions ?? [], nowMs),
   );
   return {
@@ -173,11 +176,12 @@ function conditionsOf(
   view: View,
   step: Step,
   status: ClusterStatus,
+  report: CertificatesReport,
 ): readonly Omit<Condition, "lastTransitionTime">[] {
   const { cluster } = view.observation;
   const available = availableOf(view, status);
   const progressing = progressingOf(view, step, status);
-  const degraded = degradedOf(view);
+  const degraded = degradedOf(view, report);
   const isComplete = status.clusterId !== undefined && view.members.length === cluster.spec.replicas;
   const isReady =
     available.holds && !progressing.holds && !degraded.holds && (isComplete || cluster.spec.paused);
@@ -199,6 +203,7 @@ function conditionsOf(
       message: firstProblem?.message ?? (isReady ? "all members are healthy" : "members are missing"),
     },
     updatedOf(view, status),
+    ...certificatesReadyOf(report),
     {
       type: "Paused",
       holds: cluster.spec.paused,
@@ -267,11 +272,15 @@ function progressingOf(view: View, step: Step, status: ClusterStatus): Verdict {
   if (step.kind === "Wait" && step.reason === "Waiting") {
     return { type, holds: true, reason: "Waiting", message: step.message };
   }
+  // Certificates come and go without anybody noticing.
+  if (step.kind === "Act" && isAboutCertificates(step.action)) {
+    return { type, holds: false, reason: "Idle", message: step.action.why };
+  }
   if (step.kind === "Act") return { type, holds: true, reason: "Acting", message: step.action.why };
   return { type, holds: false, reason: "Idle", message: "" };
 }
 
-function degradedOf(view: View): Verdict {
+function degradedOf(view: View, { problems }: CertificatesReport): Verdict {
   const type = "Degraded";
   const alarm = view.observation.roster?.alarms[0];
   if (alarm !== undefined) {
@@ -282,9 +291,20 @@ function degradedOf(view: View): Verdict {
   const isHibernated = view.observation.cluster.spec.replicas === 0;
   const ill = isHibernated ? [] : view.members.filter((one) => one.health !== "Healthy");
   const [first] = ill;
+  if (first === undefined && problems.length > 0) {
+    return { type, holds: true, reason: "CertificateProblem", message: problems.join("; ") };
+  }
   if (first === undefined) return { type, holds: false, reason: "AllHealthy", message: "" };
   const list = ill.map((one) => `${one.name} is ${one.health} (${one.reason})`).join(", ");
   return { type, holds: true, reason: "MemberUnhealthy", message: list };
+}
+
+function certificatesReadyOf({ certificates, problems, isComplete }: CertificatesReport): readonly Verdict[] {
+  const type = "CertificatesReady";
+  if (certificates === undefined) return [];
+  if (problems.length > 0) return [{ type, holds: false, reason: "Problem", message: problems.join("; ") }];
+  if (!isComplete) return [{ type, holds: false, reason: "Issuing", message: "certificates are being made" }];
+  return [{ type, holds: true, reason: "Valid", message: "all certificates are there and valid" }];
 }
 
 function updatedOf(view: View, status: ClusterStatus): Verdict {

@@ -54,6 +54,7 @@ export function resourcePath(
 export const kinds = {
   pod: { apiVersion: "v1", kind: "Pod", plural: "pods" },
   volumeClaim: { apiVersion: "v1", kind: "PersistentVolumeClaim", plural: "persistentvolumeclaims" },
+  secret: { apiVersion: "v1", kind: "Secret", plural: "secrets" },
   service: { apiVersion: "v1", kind: "Service", plural: "services" },
   event: { apiVersion: "v1", kind: "Event", plural: "events" },
   disruptionBudget: { apiVersion: "policy/v1", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets" },

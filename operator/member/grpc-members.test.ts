@@ -24,7 +24,7 @@ test("the reason why a member does not answer keeps still while nothing changes"
 test("a member that nobody listens for is an answer, not an error", async (t) => {
   const members = new GrpcMembers();
   t.after(() => members.close());
-  assert.deepEqual(await members.ask("127.0.0.1:1"), {
+  assert.deepEqual(await members.ask({ address: "127.0.0.1:1" }), {
     probe: { isAnswered: false, error: "it cannot be reached" },
   });
 });

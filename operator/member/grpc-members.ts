@@ -1,4 +1,5 @@
-// The adapter: etcd's gRPC API over grpc-js. Connections are kept by address and closed when unused.
+// The adapter: etcd's gRPC API over grpc-js. Connections are kept by address and credentials, and closed when unused.
+import { createHash } from "node:crypto";
 import {
   create,
   type DescMessage,
@@ -7,7 +8,13 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import { type Client, credentials, makeGenericClientConstructor, type ServiceError } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  type Client,
+  credentials,
+  makeGenericClientConstructor,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import {
   MemberAddRequestSchema,
   MemberAddResponseSchema,
@@ -23,7 +30,7 @@ import {
   StatusResponseSchema,
 } from "../../proto/gen/etcdserverpb/rpc_pb.ts";
 import type { Probe, Roster } from "../model/observation.ts";
-import { type Answer, codes, MemberError, type Members } from "./port.ts";
+import { type Answer, codes, type Endpoint, MemberError, type Members } from "./port.ts";
 
 const askTimeoutMs = 5_000;
 const changeTimeoutMs = 10_000;
@@ -55,10 +62,10 @@ const methods = {
 export class GrpcMembers implements Members {
   readonly #connections = new Map<string, Client>();
 
-  async ask(address: string): Promise<Answer> {
+  async ask(at: Endpoint): Promise<Answer> {
     try {
-      const status = await this.#call(address, methods.status, {}, askTimeoutMs);
-      const roster = await this.#roster(address, status.errors);
+      const status = await this.#call(at, methods.status, {}, askTimeoutMs);
+      const roster = await this.#roster(at, status.errors);
       const probe: Probe = {
         isAnswered: true,
         clusterId: hex(status.header?.clusterId ?? 0n),
@@ -78,9 +85,9 @@ export class GrpcMembers implements Members {
   }
 
   /** Linearizable, so it is also the question whether a quorum stands behind this member. */
-  async #roster(address: string, errors: readonly string[]): Promise<Roster | undefined> {
+  async #roster(at: Endpoint, errors: readonly string[]): Promise<Roster | undefined> {
     try {
-      const list = await this.#call(address, methods.list, { linearizable: true }, askTimeoutMs);
+      const list = await this.#call(at, methods.list, { linearizable: true }, askTimeoutMs);
       return {
         clusterId: hex(list.header?.clusterId ?? 0n),
         members: list.members.map((member) => ({
@@ -97,20 +104,20 @@ export class GrpcMembers implements Members {
     }
   }
 
-  async addLearner(address: string, peerUrl: string): Promise<void> {
-    await this.#call(address, methods.add, { peerURLs: [peerUrl], isLearner: true }, changeTimeoutMs);
+  async addLearner(at: Endpoint, peerUrl: string): Promise<void> {
+    await this.#call(at, methods.add, { peerURLs: [peerUrl], isLearner: true }, changeTimeoutMs);
   }
 
-  async promote(address: string, id: string): Promise<void> {
-    await this.#call(address, methods.promote, { ID: BigInt(`0x${id}`) }, changeTimeoutMs);
+  async promote(at: Endpoint, id: string): Promise<void> {
+    await this.#call(at, methods.promote, { ID: BigInt(`0x${id}`) }, changeTimeoutMs);
   }
 
-  async remove(address: string, id: string): Promise<void> {
-    await this.#call(address, methods.remove, { ID: BigInt(`0x${id}`) }, changeTimeoutMs);
+  async remove(at: Endpoint, id: string): Promise<void> {
+    await this.#call(at, methods.remove, { ID: BigInt(`0x${id}`) }, changeTimeoutMs);
   }
 
-  async moveLeader(address: string, toId: string): Promise<void> {
-    await this.#call(address, methods.moveLeader, { targetID: BigInt(`0x${toId}`) }, changeTimeoutMs);
+  async moveLeader(at: Endpoint, toId: string): Promise<void> {
+    await this.#call(at, methods.moveLeader, { targetID: BigInt(`0x${toId}`) }, changeTimeoutMs);
   }
 
   close(): void {
@@ -119,12 +126,12 @@ export class GrpcMembers implements Members {
   }
 
   async #call<I extends DescMessage, O extends DescMessage>(
-    address: string,
+    at: Endpoint,
     { path, request, response }: Method<I, O>,
     message: MessageInitShape<I>,
     timeoutMs: number,
   ): Promise<MessageShape<O>> {
-    const client = this.#connection(address);
+    const client = this.#connection(at);
     return new Promise((resolve, reject) => {
       client.makeUnaryRequest(
         path,
@@ -133,29 +140,32 @@ export class GrpcMembers implements Members {
         Buffer.from(toBinary(request, create(request, message))),
         { deadline: Date.now() + timeoutMs },
         (error: ServiceError | null, value?: MessageShape<O>) => {
-          if (error !== null) reject(new MemberError(error.code, error.details, `${path} at ${address}`));
+          if (error !== null) reject(new MemberError(error.code, error.details, `${path} at ${at.address}`));
           else resolve(value as MessageShape<O>);
         },
       );
     });
   }
 
-  #connection(address: string): Client {
-    const known = this.#connections.get(address);
+  #connection(at: Endpoint): Client {
+    // Other credentials need another connection; the one before falls out as the least used.
+    const key = keyOf(at);
+    const known = this.#connections.get(key);
     if (known !== undefined) {
       // The most recently used come last.
-      this.#connections.delete(address);
-      this.#connections.set(address, known);
+      this.#connections.delete(key);
+      this.#connections.set(key, known);
       return known;
     }
     const Generic = makeGenericClientConstructor({}, "member");
-    const client = new Generic(address, credentials.createInsecure(), {
+    const client = new Generic(at.address, credentialsOf(at), {
+      ...(at.tls === undefined ? {} : { "grpc.ssl_target_name_override": at.tls.serverName }),
       "grpc.enable_retries": 0,
       "grpc.keepalive_time_ms": 30_000,
       "grpc.initial_reconnect_backoff_ms": 500,
       "grpc.max_reconnect_backoff_ms": 3_000,
     }) as unknown as Client;
-    this.#connections.set(address, client);
+    this.#connections.set(key, client);
     for (const [oldest, unused] of this.#connections) {
       if (this.#connections.size <= connectionsMax) break;
       unused.close();
@@ -163,6 +173,17 @@ export class GrpcMembers implements Members {
     }
     return client;
   }
+}
+
+function credentialsOf({ tls }: Endpoint): ChannelCredentials {
+  if (tls === undefined) return credentials.createInsecure();
+  return credentials.createSsl(Buffer.from(tls.caPem), Buffer.from(tls.keyPem), Buffer.from(tls.certPem));
+}
+
+function keyOf({ address, tls }: Endpoint): string {
+  if (tls === undefined) return address;
+  const secrets = [tls.serverName, tls.caPem, tls.certPem, tls.keyPem].join("\n");
+  return `${address} ${createHash("sha256").update(secrets).digest("hex")}`;
 }
 
 function hex(id: bigint): string {

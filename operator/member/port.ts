@@ -1,5 +1,5 @@
 // The members as a port: the part of etcd's API that the operator uses. The adapter is grpc-members.ts.
-import type { Probe, Roster } from "../model/observation.ts";
+import type { MemberAccess, Probe, Roster } from "../model/observation.ts";
 
 /** What a member said about itself, and the member list if a quorum stands behind it. */
 export interface Answer {
@@ -7,14 +7,24 @@ export interface Answer {
   readonly roster?: Roster;
 }
 
+/** Where a member takes clients, and how it is spoken to; without `tls` in clear text. */
+export interface Endpoint {
+  /** ADDRESS:PORT. */
+  readonly address: string;
+  readonly tls?: MemberAccess & {
+    /** The name that its certificate has to carry: Pods are reached by addresses, and those are in no certificate. */
+    readonly serverName: string;
+  };
+}
+
 export interface Members {
-  /** Asks one member at its address; a member that does not answer is an answer, too. */
-  ask(address: string): Promise<Answer>;
-  addLearner(address: string, peerUrl: string): Promise<void>;
-  promote(address: string, id: string): Promise<void>;
-  remove(address: string, id: string): Promise<void>;
-  /** At the leader's address. */
-  moveLeader(address: string, toId: string): Promise<void>;
+  /** Asks one member; a member that does not answer is an answer, too. */
+  ask(at: Endpoint): Promise<Answer>;
+  addLearner(at: Endpoint, peerUrl: string): Promise<void>;
+  promote(at: Endpoint, id: string): Promise<void>;
+  remove(at: Endpoint, id: string): Promise<void>;
+  /** At the leader. */
+  moveLeader(at: Endpoint, toId: string): Promise<void>;
 }
 
 /** gRPC's numbers of the codes that matter here. */

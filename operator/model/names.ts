@@ -5,6 +5,8 @@ import type { RosterEntry } from "./observation.ts";
 
 export const clientPort = 2379;
 export const peerPort = 2380;
+/** Health and metrics, always in clear text: neither kubelets nor Prometheus have a certificate. */
+export const metricsPort = 2381;
 
 export function peerServiceName(cluster: Cluster): string {
   return `${cluster.metadata.name}-peer`;
@@ -20,11 +22,18 @@ export function volumeNameOf(member: string): string {
 
 /** Peer URLs are names, never addresses: a Pod that moves keeps its identity. */
 export function peerUrlOf(cluster: Cluster, member: string): string {
-  return `http://${hostOf(cluster, member)}:${peerPort}`;
+  return `${schemeOf(cluster, "peer")}://${hostOf(cluster, member)}:${peerPort}`;
 }
 
 export function clientUrlOf(cluster: Cluster, member: string): string {
-  return `http://${hostOf(cluster, member)}:${clientPort}`;
+  return `${schemeOf(cluster, "client")}://${hostOf(cluster, member)}:${clientPort}`;
+}
+
+/** The two sides of a member: what other members connect to, and what clients do. */
+export type Plane = "peer" | "client";
+
+export function schemeOf(cluster: Cluster, plane: Plane): "http" | "https" {
+  return cluster.spec.tls[plane].mode === "None" ? "http" : "https";
 }
 
 /** The member that a peer URL of this cluster belongs to; undefined for a URL of another form. */
@@ -34,7 +43,8 @@ export function memberOfPeerUrl(cluster: Cluster, peerUrl: string): string | und
   return host?.endsWith(suffix) === true ? host.slice(0, -suffix.length) : undefined;
 }
 
-function hostOf(cluster: Cluster, member: string): string {
+/** Its name in the namespace of names; certificates carry it. */
+export function hostOf(cluster: Cluster, member: string): string {
   return `${member}.${peerServiceName(cluster)}.${cluster.metadata.namespace}.svc`;
 }
 

@@ -1,4 +1,5 @@
 // Everything a decision is made from, read once into plain data.
+import type { SecretFact } from "./certificates.ts";
 import type { ExitReason } from "./exits.ts";
 import type { Cluster, Member } from "./objects.ts";
 
@@ -20,7 +21,17 @@ export interface Observation {
   readonly roster: Roster | undefined;
   /** Hashes that the cluster's Services and policies carry, by kind and name. */
   readonly objectHashes: Readonly<Record<string, string>>;
+  /** Secrets with certificates: those made for this cluster, and those that its spec names. */
+  readonly secrets: readonly SecretFact[];
+  /** How members are spoken to; undefined in clear text, or while there is no certificate for it. Holds a key. */
+  readonly access: MemberAccess | undefined;
   readonly settings: Settings;
+}
+
+export interface MemberAccess {
+  readonly caPem: string;
+  readonly certPem: string;
+  readonly keyPem: string;
 }
 
 /** How this operator was started. */

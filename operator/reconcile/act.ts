@@ -1,14 +1,15 @@
 // Does what a decision demands. An action that was done before, by an attempt whose answer was lost, counts as done.
 import { annotations, apiVersion, labels, memberFinalizer, resources } from "../api/group.ts";
-import type { Action } from "../control/action.ts";
+import { type Action, isAboutCertificates } from "../control/action.ts";
 import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import { must, never } from "../lib/assert.ts";
-import { MemberError, type Members } from "../member/port.ts";
-import { clientPort } from "../model/names.ts";
+import { type Endpoint, MemberError, type Members } from "../member/port.ts";
 import type { Observation } from "../model/observation.ts";
 import { podOf } from "../render/pod.ts";
 import { volumeClaimOf } from "../render/volume.ts";
+import { endpointOf } from "./endpoint.ts";
+import { type IssuePorts, issue } from "./issue.ts";
 
 /** `NotYet`: the members refuse for now. `Unhealthy`: they take no new member while one is away. */
 export type Outcome =
@@ -18,12 +19,15 @@ export type Outcome =
 const done: Outcome = { kind: "Done" };
 export const fieldManager = "etcdlike-operator";
 
-export interface ActPorts {
-  readonly client: KubeClient;
+export interface ActPorts extends IssuePorts {
   readonly members: Members;
 }
 
 export async function perform(ports: ActPorts, observation: Observation, action: Action): Promise<Outcome> {
+  if (isAboutCertificates(action)) {
+    const isDone = await issue(ports, observation, action);
+    return isDone ? done : { kind: "NotYet", message: "the Secret has changed" };
+  }
   const { client } = ports;
   const { namespace } = observation.cluster.metadata;
   const at = (resource: Resource, name: string) => resourcePath(resource, { namespace, name });
@@ -105,13 +109,13 @@ export async function perform(ports: ActPorts, observation: Observation, action:
     case "DeletePod":
       return ifThere(remove(client, at(kinds.pod, action.name), action.uid));
     case "AddLearner":
-      return ask(() => ports.members.addLearner(quorumAddress(observation), action.peerUrl));
+      return ask(() => ports.members.addLearner(quorumEndpoint(observation), action.peerUrl));
     case "PromoteMember":
-      return ask(() => ports.members.promote(quorumAddress(observation), action.id));
+      return ask(() => ports.members.promote(quorumEndpoint(observation), action.id));
     case "RemoveMember":
-      return ask(() => ports.members.remove(quorumAddress(observation, action.member), action.id));
+      return ask(() => ports.members.remove(quorumEndpoint(observation, action.member), action.id));
     case "MoveLeader":
-      return ask(() => ports.members.moveLeader(addressOf(observation, action.from), action.toId));
+      return ask(() => ports.members.moveLeader(endpointOf(observation, action.from), action.toId));
     default:
       return never(action);
   }
@@ -213,20 +217,15 @@ async function ask(call: () => Promise<void>): Promise<Outcome> {
 }
 
 /** A member with a quorum behind it, other than the one in question; the leader if it can be. */
-function quorumAddress(observation: Observation, not?: string): string {
+function quorumEndpoint(observation: Observation, not?: string): Endpoint {
   const participating = observation.pods
     .map((pod) => ({ pod, probe: observation.probes[pod.name] }))
     .filter(({ pod, probe }) => probe?.isAnswered === true && probe.isParticipating && pod.name !== not)
     .toSorted((a, b) => leads(b.probe) - leads(a.probe));
   const best = must(participating[0], "a change of members is decided with a quorum in reach");
-  return addressOf(observation, best.pod.name);
+  return endpointOf(observation, best.pod.name);
 }
 
 function leads(probe: Observation["probes"][string] | undefined): number {
   return probe?.isAnswered === true && probe.leaderId === probe.memberId ? 1 : 0;
-}
-
-function addressOf(observation: Observation, name: string): string {
-  const pod = observation.pods.find((one) => one.name === name);
-  return `${must(pod?.address, "a member that is called has an address", { name })}:${clientPort}`;
 }

@@ -3,8 +3,11 @@
 import { must } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Answer, Members } from "../member/port.ts";
-import { clientPort } from "../model/names.ts";
+import type { Cluster, Member } from "../model/objects.ts";
 import type { Observation, Probe, Roster, Settings } from "../model/observation.ts";
+import { hasTls, operatorSecretNameOf } from "../model/tls-names.ts";
+import { endpointOf } from "./endpoint.ts";
+import { accessOf, givenSecretNamesOf, type Secret, secretFactOf } from "./secrets.ts";
 import { type ClusterState, objectHashesOf, podFactOf, volumeFactOf } from "./state.ts";
 
 export interface ObservePorts {
@@ -12,6 +15,8 @@ export interface ObservePorts {
   readonly clock: Clock;
   readonly holder: string;
   readonly settings: Settings;
+  /** A Secret that somebody else writes; undefined when it is not there. */
+  readonly readSecret: (namespace: string, name: string) => Promise<Secret | undefined>;
 }
 
 export async function observe(ports: ObservePorts, state: ClusterState): Promise<Observation> {
@@ -21,13 +26,15 @@ export async function observe(ports: ObservePorts, state: ClusterState): Promise
   const members = state.members.filter(ownedByUs);
   const names = new Set(members.map((member) => member.metadata.name));
   const pods = state.pods.map(podFactOf);
+  const secrets = [...state.secrets.filter(isOf(cluster, members)), ...(await givenSecrets(ports, cluster))];
+  const access = accessOf(cluster, secrets);
   const reachable = pods.filter(
     (pod) => pod.address !== undefined && !isOver(pod.phase) && names.has(pod.name),
   );
   const answers = await Promise.all(
     reachable.map(async (pod) => {
-      const answer = await ports.members.ask(`${pod.address}:${clientPort}`);
-      return [pod.name, answer] as const;
+      if (access === undefined && hasTls(cluster, "client")) return [pod.name, noAccess(cluster)] as const;
+      return [pod.name, await ports.members.ask(endpointOf({ cluster, pods, access }, pod.name))] as const;
     }),
   );
   const probes: Record<string, Probe> = Object.fromEntries(
@@ -47,8 +54,27 @@ export async function observe(ports: ObservePorts, state: ClusterState): Promise
       cluster.status?.clusterId,
     ),
     objectHashes: objectHashesOf(state.others),
+    secrets: secrets.map(secretFactOf),
+    access,
     settings: ports.settings,
   };
+}
+
+/** Secrets of an earlier cluster of the name are about to go with it. */
+function isOf(cluster: Cluster, members: readonly Member[]): (secret: Secret) => boolean {
+  const owners = new Set([cluster.metadata.uid, ...members.map(({ metadata }) => metadata.uid)]);
+  return ({ metadata }) => metadata.ownerReferences?.some(({ uid }) => owners.has(uid)) === true;
+}
+
+async function givenSecrets(ports: ObservePorts, cluster: Cluster): Promise<readonly Secret[]> {
+  const names = givenSecretNamesOf(cluster);
+  const found = await Promise.all(names.map((name) => ports.readSecret(cluster.metadata.namespace, name)));
+  return found.filter((secret) => secret !== undefined);
+}
+
+function noAccess(cluster: Cluster): Answer {
+  const error = `the operator has no certificate to ask it with: Secret ${operatorSecretNameOf(cluster)}`;
+  return { probe: { isAnswered: false, error } };
 }
 
 function isOver(phase: string): boolean {

@@ -3,20 +3,22 @@
 
 import type { ClusterStatus } from "../api/cluster-status.ts";
 import type { Action } from "../control/action.ts";
-import { isGrave } from "../control/action.ts";
+import { isAboutCertificates, isGrave } from "../control/action.ts";
 import { decide } from "../control/decide.ts";
 import type { Decision } from "../control/status.ts";
 import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { kinds, resourcePath } from "../kube/objects.ts";
 import { canonical } from "../lib/canonical.ts";
+import { describeError } from "../lib/log.ts";
 import type { Cluster } from "../model/objects.ts";
 import type { Observation } from "../model/observation.ts";
 import { perform } from "./act.ts";
+import type { IssuePorts } from "./issue.ts";
 import { memberStatusesOf } from "./member-status.ts";
 import { type ObservePorts, observe } from "./observe.ts";
 import type { ClusterState } from "./state.ts";
 
-export interface PassPorts extends ObservePorts {
+export interface PassPorts extends ObservePorts, IssuePorts {
   /** Refuses changes while this operator does not lead. */
   readonly client: KubeClient;
   readonly readCached: (namespace: string, name: string) => ClusterState;
@@ -67,6 +69,10 @@ async function act(ports: PassPorts, observation: Observation, action: Action): 
     return refusedMs;
   } catch (error) {
     ports.onAction(action.kind, "error");
+    if (isAboutCertificates(action)) {
+      const message = `${action.why}: ${describeError(error)}`;
+      ports.tell(observation.cluster, { type: "Warning", reason: "CertificateFailed", message });
+    }
     throw error;
   }
 }
@@ -155,6 +161,11 @@ function announce(ports: PassPorts, cluster: Cluster, { status, step }: Decision
     ports.tell(cluster, { type: isWarning ? "Warning" : "Normal", reason, message: member });
   } else if (step.kind === "Wait" && step.reason !== "Waiting" && step.reason !== "Paused") {
     ports.tell(cluster, { type: "Warning", reason: step.reason, message: step.message });
+  }
+  if (step.kind === "Act" && step.action.kind === "RotateAuthority") {
+    ports.tell(cluster, { type: "Normal", reason: "RotatingAuthority", message: step.action.why });
+  } else if (step.kind === "Act" && step.action.kind === "IssueCertificate") {
+    ports.tell(cluster, { type: "Normal", reason: "IssuingCertificate", message: step.action.why });
   }
   for (const { type, status: now, reason, message } of status.conditions ?? []) {
     const before = cluster.status?.conditions?.find((one) => one.type === type)?.status;

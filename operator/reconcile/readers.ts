@@ -3,6 +3,7 @@ import { labels } from "../api/group.ts";
 import { isStatus, type KubeClient } from "../kube/client.ts";
 import { type KubeObject, kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import type { Cluster, Member } from "../model/objects.ts";
+import type { Secret } from "./secrets.ts";
 import type { ClusterState, Pod, VolumeClaim } from "./state.ts";
 
 /** Kinds that are watched beside clusters; all carry the label of their cluster. */
@@ -10,6 +11,7 @@ export const ownedKinds = [
   kinds.member,
   kinds.pod,
   kinds.volumeClaim,
+  kinds.secret,
   kinds.service,
   kinds.disruptionBudget,
   kinds.networkPolicy,
@@ -77,6 +79,7 @@ function stateOf(
     members: of(kinds.member) as unknown as Member[],
     pods: of(kinds.pod) as Pod[],
     volumes: of(kinds.volumeClaim) as VolumeClaim[],
+    secrets: of(kinds.secret) as Secret[],
     others: [kinds.service, kinds.disruptionBudget, kinds.networkPolicy].flatMap(withKind),
   };
 }

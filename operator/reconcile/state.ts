@@ -7,12 +7,15 @@ import { exitReasonOf } from "../model/exits.ts";
 import type { Cluster, Member } from "../model/objects.ts";
 import type { PodExit, PodFact, VolumeFact } from "../model/observation.ts";
 import { objectKey } from "../render/objects.ts";
+import type { Secret } from "./secrets.ts";
 
 export interface ClusterState {
   readonly cluster: Cluster | undefined;
   readonly members: readonly Member[];
   readonly pods: readonly Pod[];
   readonly volumes: readonly VolumeClaim[];
+  /** Those that carry the cluster's label. */
+  readonly secrets: readonly Secret[];
   /** Services, disruption budgets and network policies. */
   readonly others: readonly KubeObject[];
 }

@@ -127,7 +127,12 @@ function networkPolicy(observation: Observation): JsonObject {
       podSelector: members,
       policyTypes: ["Ingress"],
       ingress: [
-        { ports: [{ port: "client", protocol: "TCP" }] },
+        {
+          ports: [
+            { port: "client", protocol: "TCP" },
+            { port: "metrics", protocol: "TCP" },
+          ],
+        },
         { from: [{ podSelector: members }], ports: [{ port: "peer", protocol: "TCP" }] },
       ],
     },

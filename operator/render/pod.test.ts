@@ -2,15 +2,16 @@
 // another one for the same spec would restart every member.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { observationOf } from "../control/testing/situation.ts";
+import { observationOf, tlsOf } from "../control/testing/situation.ts";
 import { podOf, templateHashOf } from "./pod.ts";
 
 interface Container {
   readonly image: string;
   readonly args: readonly string[];
   readonly env: readonly object[];
-  readonly livenessProbe: { readonly httpGet: { readonly path: string } };
+  readonly livenessProbe: { readonly httpGet: { readonly path: string; readonly port: string } };
   readonly securityContext: object;
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
 }
 
 interface PodSpec {
@@ -19,6 +20,7 @@ interface PodSpec {
   readonly hostname: string;
   readonly subdomain: string;
   readonly automountServiceAccountToken: boolean;
+  readonly volumes: readonly { readonly name: string; readonly secret?: { readonly secretName: string } }[];
   readonly topologySpreadConstraints?: readonly { readonly whenUnsatisfiable: string }[];
 }
 
@@ -27,7 +29,10 @@ function specOf(situation: Parameters<typeof observationOf>[0]): PodSpec {
 }
 
 test("the template's hash is the one that Pods of released operators carry", () => {
-  assert.equal(templateHashOf(observationOf({}), "c-0"), "33b7788e5e815eef");
+  const hash = (spec: object) => templateHashOf(observationOf({ spec }), "c-0");
+  assert.equal(hash({ tls: tlsOf("Mutual", "None") }), "2b8cc14b3485b262");
+  assert.equal(hash({ tls: tlsOf("Mutual", "Mutual") }), "1e84a4a9b4961bb0");
+  assert.equal(hash({ tls: tlsOf("None", "None") }), "6fee5eeda2109776");
 });
 
 test("the hash changes with what an update brings in, and with nothing else", () => {
@@ -71,7 +76,69 @@ test("a member is known by names, never by an address, and liveness asks for no 
   const { args, livenessProbe } = containers[0];
   assert.ok(args.includes("--initial-advertise-peer-urls=http://c-0.c-peer.default.svc:2380"));
   assert.ok(args.includes("--advertise-client-urls=http://c-0.c-peer.default.svc:2379"));
-  assert.equal(livenessProbe.httpGet.path, "/livez");
+  assert.deepEqual(livenessProbe.httpGet, { path: "/livez", port: "metrics" });
+});
+
+function tlsArgs(tls: object): readonly string[] {
+  const { args } = specOf({ spec: { tls } }).containers[0];
+  return args.filter((arg) => arg.includes("tls.") || /cert|trusted|ca\.crt|verification/.test(arg));
+}
+
+const peerFlags = [
+  "--peer-cert-file=/etc/etcdlike/peer/tls.crt",
+  "--peer-key-file=/etc/etcdlike/peer/tls.key",
+  "--peer-trusted-ca-file=/etc/etcdlike/peer/ca.crt",
+  "--peer-client-cert-auth=true",
+  "--peer-cert-allowed-hostname=c-peer.default.svc",
+  "--peer-skip-client-san-verification=true",
+];
+const serverFlags = ["--cert-file=/etc/etcdlike/client/tls.crt", "--key-file=/etc/etcdlike/client/tls.key"];
+const mutualFlags = ["--trusted-ca-file=/etc/etcdlike/client/ca.crt", "--client-cert-auth=true"];
+
+test("each side has the flags that its mode asks for, and no others", () => {
+  assert.deepEqual(tlsArgs(tlsOf("None", "None")), []);
+  assert.deepEqual(tlsArgs(tlsOf("Mutual", "None")), peerFlags);
+  assert.deepEqual(tlsArgs(tlsOf("None", "Server")), serverFlags);
+  assert.deepEqual(tlsArgs(tlsOf("Mutual", "Mutual")), [...peerFlags, ...serverFlags, ...mutualFlags]);
+});
+
+test("URLs follow the mode of their side; health and metrics stay in clear text", () => {
+  const { args } = specOf({ spec: { tls: tlsOf("Mutual", "Server") } }).containers[0];
+  for (const arg of [
+    "--listen-client-urls=https://0.0.0.0:2379",
+    "--advertise-client-urls=https://c-0.c-peer.default.svc:2379",
+    "--listen-peer-urls=https://0.0.0.0:2380",
+    "--initial-advertise-peer-urls=https://c-0.c-peer.default.svc:2380",
+    "--listen-metrics-urls=http://0.0.0.0:2381",
+  ]) {
+    assert.ok(args.includes(arg), arg);
+  }
+  const plain = specOf({ spec: { tls: tlsOf("Mutual", "None") } }).containers[0].args;
+  assert.ok(plain.includes("--advertise-client-urls=http://c-0.c-peer.default.svc:2379"));
+});
+
+test("a member mounts its own Secrets, or those that spec names", () => {
+  const mounted = (tls: object) => {
+    const { volumes, containers } = specOf({ spec: { tls } });
+    const secrets = volumes.flatMap(({ name, secret }) =>
+      secret === undefined ? [] : [[name, secret.secretName]],
+    );
+    const mounts = containers[0].volumeMounts.filter(({ name }) => name.endsWith("-tls"));
+    return [secrets, mounts.map(({ mountPath }) => mountPath)];
+  };
+  assert.deepEqual(mounted(tlsOf("None", "None")), [[], []]);
+  assert.deepEqual(mounted(tlsOf("Mutual", "Server")), [
+    [
+      ["peer-tls", "c-0-peer-tls"],
+      ["client-tls", "c-0-client-tls"],
+    ],
+    ["/etc/etcdlike/peer", "/etc/etcdlike/client"],
+  ]);
+  const given = tlsOf("Mutual", "Mutual", { source: "Secret", secretName: "from-cert-manager" });
+  assert.deepEqual(mounted(given)[0], [
+    ["peer-tls", "c-0-peer-tls"],
+    ["client-tls", "from-cert-manager"],
+  ]);
 });
 
 test("a Pod of a formed cluster is told the members of now", () => {

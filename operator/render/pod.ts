@@ -9,12 +9,15 @@ import {
   clientPort,
   clientUrlOf,
   initialClusterOf,
+  metricsPort,
   peerPort,
   peerServiceName,
   peerUrlOf,
+  schemeOf,
 } from "../model/names.ts";
 import type { Member } from "../model/objects.ts";
 import type { Observation } from "../model/observation.ts";
+import { tlsFlagsOf, tlsMountsOf, tlsVolumesOf } from "./tls.ts";
 
 type JsonObject = { readonly [key: string]: Json };
 
@@ -140,6 +143,7 @@ function podSpecOf({ cluster, settings }: Observation, member: Member): JsonObje
         ports: [
           { name: "client", containerPort: clientPort, protocol: "TCP" },
           { name: "peer", containerPort: peerPort, protocol: "TCP" },
+          { name: "metrics", containerPort: metricsPort, protocol: "TCP" },
         ],
         ...(template.resources === undefined ? {} : { resources: template.resources as unknown as Json }),
         securityContext: {
@@ -149,20 +153,20 @@ function podSpecOf({ cluster, settings }: Observation, member: Member): JsonObje
         },
         // Liveness never needs a quorum: restarting a member does not bring one back.
         startupProbe: {
-          httpGet: { path: "/livez", port: "client" },
+          httpGet: { path: "/livez", port: "metrics" },
           periodSeconds: 2,
           timeoutSeconds: 5,
           failureThreshold: 300,
         },
         livenessProbe: {
-          httpGet: { path: "/livez", port: "client" },
+          httpGet: { path: "/livez", port: "metrics" },
           periodSeconds: 10,
           timeoutSeconds: 10,
           failureThreshold: 6,
         },
         // An election takes a few seconds, and must not empty the client Service.
         readinessProbe: {
-          httpGet: { path: "/readyz", port: "client" },
+          httpGet: { path: "/readyz", port: "metrics" },
           periodSeconds: 5,
           timeoutSeconds: 5,
           failureThreshold: 4,
@@ -170,12 +174,14 @@ function podSpecOf({ cluster, settings }: Observation, member: Member): JsonObje
         volumeMounts: [
           { name: "data", mountPath: dataFolder },
           { name: "tmp", mountPath: "/tmp" },
+          ...tlsMountsOf(cluster),
         ],
       },
     ],
     volumes: [
       { name: "data", persistentVolumeClaim: { claimName: member.spec.volumeName } },
       { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+      ...tlsVolumesOf(cluster, name),
     ],
   };
 }
@@ -191,10 +197,12 @@ function argsOf(cluster: Observation["cluster"], member: Member): readonly strin
     ["name", name],
     // A folder of its own below the mount point, which belongs to the storage.
     ["data-dir", `${dataFolder}/data`],
-    ["listen-client-urls", `http://0.0.0.0:${clientPort}`],
+    ["listen-client-urls", `${schemeOf(cluster, "client")}://0.0.0.0:${clientPort}`],
     ["advertise-client-urls", clientUrlOf(cluster, name)],
-    ["listen-peer-urls", `http://0.0.0.0:${peerPort}`],
+    ["listen-peer-urls", `${schemeOf(cluster, "peer")}://0.0.0.0:${peerPort}`],
     ["initial-advertise-peer-urls", peerUrlOf(cluster, name)],
+    ["listen-metrics-urls", `http://0.0.0.0:${metricsPort}`],
+    ...tlsFlagsOf(cluster),
     ["quota-backend-bytes", options.quotaBackendBytes],
     ["max-request-bytes", options.maxRequestBytes],
     ["snapshot-count", options.snapshotCount],

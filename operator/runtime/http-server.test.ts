@@ -12,6 +12,9 @@ test("health says which check fails, and metrics carry what the sources give", a
     queueRetries: () => 1,
     isLeader: () => true,
     watchSilenceSeconds: () => ({ pods: 2 }),
+    certificates: () => [
+      { namespace: "default", name: "one", plane: "Peer", expiresAtSeconds: 1_800_000_000 },
+    ],
     readyClusters: () => clusters,
   });
   metrics.request("GET", 200);

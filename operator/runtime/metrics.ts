@@ -22,6 +22,13 @@ export interface MetricSources {
     readonly name: string;
     readonly isReady: boolean;
   }[];
+  /** When the first certificate of each side of each cluster ends, in Unix time. */
+  readonly certificates: () => readonly {
+    readonly namespace: string;
+    readonly name: string;
+    readonly plane: string;
+    readonly expiresAtSeconds: number;
+  }[];
 }
 
 export function createMetrics(sources: MetricSources): OperatorMetrics {
@@ -71,6 +78,18 @@ export function createMetrics(sources: MetricSources): OperatorMetrics {
       this.reset();
       for (const { namespace, name, isReady } of sources.readyClusters()) {
         this.set({ namespace, cluster: name }, isReady ? 1 : 0);
+      }
+    },
+  });
+  new Gauge({
+    name: "etcdlike_operator_certificate_expiry_timestamp_seconds",
+    help: "When the first certificate of this side of the cluster ends, in Unix time.",
+    labelNames: ["namespace", "cluster", "plane"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { namespace, name, plane, expiresAtSeconds } of sources.certificates()) {
+        this.set({ namespace, cluster: name, plane }, expiresAtSeconds);
       }
     },
   });

@@ -167,6 +167,9 @@ async function usedByPasses(): Promise<Set<string>> {
     change(request);
   };
   await run.until(() => run.isReady());
+  const certificates = run.certificates();
+  run.annotate({ "etcdlike.io/rotate-certificates": "1" });
+  await run.until(() => [...run.certificates()].some(([name, text]) => certificates.get(name) !== text));
   run.set({ replicas: 1, options: { snapshotCount: 5_000 } });
   await run.until(() => run.isReady() && run.world.entries.length === 1);
   run.set({ replicas: 3 });

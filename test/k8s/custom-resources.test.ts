@@ -55,6 +55,11 @@ test("an empty spec gets the documented defaults", async () => {
     template: { terminationGracePeriodSeconds: 30 },
     spread: { mode: "Preferred", topologyKeys: ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] },
     services: { client: { type: "ClusterIP" } },
+    tls: {
+      peer: { mode: "Mutual", source: "Auto" },
+      client: { mode: "None", source: "Auto" },
+      rotation: { renewBeforeSeconds: 2_592_000, caOverlapSeconds: 604_800 },
+    },
     options: {},
     updateStrategy: { type: "RollingMember" },
     healing: { replaceAfterSeconds: 900, maxReplacementsPerHour: 2 },
@@ -93,6 +98,33 @@ const refusedAtCreation: readonly { readonly what: string; readonly spec: object
       spec: { storage: { reclaimPolicy: "Recycle" } },
       text: "spec.storage.reclaimPolicy",
     },
+    {
+      what: "a Secret of certificates that has no name",
+      spec: { tls: { peer: { source: "Secret" } } },
+      text: "secretName is there with source Secret, and only then",
+    },
+    {
+      what: "a Secret that nobody would read",
+      spec: { tls: { client: { mode: "Server", secretName: "certificates" } } },
+      text: "secretName is there with source Secret, and only then",
+    },
+    {
+      what: "certificates where there is no TLS",
+      spec: { tls: { client: { source: "Secret", secretName: "certificates" } } },
+      text: "with mode None there are no certificates",
+    },
+    {
+      what: "names for certificates that somebody else makes",
+      spec: {
+        tls: { client: { mode: "Server", source: "Secret", secretName: "given", hosts: ["a.example.com"] } },
+      },
+      text: "hosts go into certificates that the operator makes",
+    },
+    {
+      what: "a name that no certificate can carry",
+      spec: { tls: { client: { mode: "Server", hosts: ["https://etcd.example.com"] } } },
+      text: "spec.tls.client.hosts[0]",
+    },
   ];
 
 for (const { what, spec, text } of refusedAtCreation) {
@@ -110,6 +142,19 @@ test("every choice of a field can be made", async () => {
   }
   for (const type of ["RollingMember", "OnDelete"]) {
     const outcome = await apply(kubectl, cluster("choices", { updateStrategy: { type } }));
+    assert.equal(outcome.code, 0, outcome.stderr);
+  }
+});
+
+test("every kind of TLS can be declared", async () => {
+  const kinds: readonly object[] = [
+    { peer: { mode: "None" } },
+    { peer: { source: "Secret", secretName: "peer-certificates" } },
+    { client: { mode: "Server", hosts: ["etcd.example.com", "*.example.com", "10.0.0.1", "fd00::1"] } },
+    { client: { mode: "Mutual", source: "Secret", secretName: "client.certificates" } },
+  ];
+  for (const [i, tls] of kinds.entries()) {
+    const outcome = await apply(kubectl, cluster(`tls-${i}`, { tls }));
     assert.equal(outcome.code, 0, outcome.stderr);
   }
 });
@@ -150,10 +195,31 @@ const refusedLater: readonly { readonly what: string; readonly patch: object; re
     text: "goes up by at most one, and never down",
   },
   { what: "another major version", patch: { version: "2.2.0" }, text: "the major version cannot change" },
+  {
+    what: "another way of talking between members",
+    patch: { tls: { peer: { mode: "None" } } },
+    text: "tls.peer cannot change once the cluster exists",
+  },
+  {
+    what: "a Secret for the members' certificates",
+    patch: { tls: { peer: { source: "Secret", secretName: "given" } } },
+    text: "tls.peer cannot change once the cluster exists",
+  },
+  {
+    what: "clear text for clients",
+    patch: { tls: { client: { mode: "None" } } },
+    text: "tls.client.mode cannot change from or to None once the cluster exists",
+  },
+  {
+    what: "a Secret for certificates that the operator makes",
+    patch: { tls: { client: { source: "Secret", secretName: "given" } } },
+    text: "source and secretName of tls.client cannot change once the cluster exists",
+  },
 ];
 
 test("a running cluster keeps what cannot change", async (t) => {
-  assert.equal((await apply(kubectl, cluster("fixed", { version: "1.2.3" }))).code, 0);
+  const fixed = cluster("fixed", { version: "1.2.3", tls: { client: { mode: "Server" } } });
+  assert.equal((await apply(kubectl, fixed)).code, 0);
   for (const { what, patch, text } of refusedLater) {
     await t.test(`${what} is refused`, async () => {
       const outcome = await kubectl.attempt(
@@ -168,9 +234,18 @@ test("a running cluster keeps what cannot change", async (t) => {
       await kubectl("patch", "elc", "fixed", "--type=merge", "-p", JSON.stringify({ spec: { version } }));
     }
   });
+  await t.test(
+    "certificates may be demanded of clients, or not any more, and hosts may be named",
+    async () => {
+      for (const client of [{ mode: "Mutual" }, { mode: "Server" }, { hosts: ["etcd.example.com"] }]) {
+        const patch = JSON.stringify({ spec: { tls: { client } } });
+        await kubectl("patch", "elc", "fixed", "--type=merge", "-p", patch);
+      }
+    },
+  );
   await t.test("server-side apply without an immutable field keeps it", async () => {
     const outcome = await kubectl.withInput(
-      JSON.stringify(cluster("fixed", { replicas: 5 })),
+      JSON.stringify(cluster("fixed", { replicas: 5, tls: { client: { mode: "Server" } } })),
       ...["apply", "--server-side", "--force-conflicts", "-f", "-"],
     );
     assert.equal(outcome.code, 0, outcome.stderr);

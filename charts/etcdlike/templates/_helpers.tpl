@@ -80,6 +80,10 @@ seccompProfile:
 - apiGroups: [""]
   resources: [pods, persistentvolumeclaims]
   verbs: [list, watch, create, patch, delete]
+# Certificates that the operator makes, and Secrets that tls.peer and tls.client name.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [services]
   verbs: [list, watch, create, patch]

@@ -1,5 +1,6 @@
 // Observations from a few words: a healthy cluster named c with members c-0, c-1, ..., and what is different.
 import type { ClusterStatus } from "../../api/cluster-status.ts";
+import type { SecretFact } from "../../model/certificates.ts";
 import type { ExitReason } from "../../model/exits.ts";
 import { initialClusterOf, peerUrlOf } from "../../model/names.ts";
 import type { Cluster, Member } from "../../model/objects.ts";
@@ -30,9 +31,27 @@ export interface Situation {
   /** Further volumes. */
   readonly volumes?: readonly string[];
   readonly strays?: readonly RosterEntry[];
+  readonly secrets?: readonly SecretFact[];
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
-const nowMs = Date.parse("2026-01-01T12:00:00Z");
+export const nowMs = Date.parse("2026-01-01T12:00:00Z");
+
+const rotation = { renewBeforeSeconds: 30 * 86_400, caOverlapSeconds: 7 * 86_400 };
+const noTls = {
+  peer: { mode: "None", source: "Auto" },
+  client: { mode: "None", source: "Auto" },
+  rotation,
+} as const;
+
+/** A spec.tls with these modes, certificates by the operator. */
+export function tlsOf(peer: "None" | "Mutual", client: "None" | "Server" | "Mutual", more: object = {}) {
+  return {
+    peer: { mode: peer, source: "Auto" },
+    client: { mode: client, source: "Auto", ...more },
+    rotation,
+  } as const;
+}
 
 export function observationOf(situation: Situation): Observation {
   const count = situation.replicas ?? 3;
@@ -81,6 +100,8 @@ export function observationOf(situation: Situation): Observation {
       ? { clusterId: "c1", members: [...entries, ...(situation.strays ?? [])], alarms: [] }
       : undefined,
     objectHashes: {},
+    secrets: situation.secrets ?? [],
+    access: undefined,
     settings: { memberImageRepository: "etcdlike" },
   };
   const voters = hasQuorum ? entries.length : 0;
@@ -124,7 +145,13 @@ function clusterOf(situation: Situation, names: readonly string[]): Cluster {
     ...situation.status,
   };
   return {
-    metadata: { name: "c", namespace: "default", uid: "uid", generation: 1 },
+    metadata: {
+      name: "c",
+      namespace: "default",
+      uid: "uid",
+      generation: 1,
+      ...(situation.annotations === undefined ? {} : { annotations: situation.annotations }),
+    },
     spec: {
       replicas: situation.replicas ?? 3,
       version: "0.1.0",
@@ -133,6 +160,7 @@ function clusterOf(situation: Situation, names: readonly string[]): Cluster {
       template: { terminationGracePeriodSeconds: 30 },
       spread: { mode: "Preferred", topologyKeys: ["kubernetes.io/hostname"] },
       services: { client: { type: "ClusterIP" } },
+      tls: noTls,
       options: {},
       updateStrategy: { type: "RollingMember" },
       healing: { replaceAfterSeconds: 900, maxReplacementsPerHour: 2 },

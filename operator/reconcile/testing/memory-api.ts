@@ -88,7 +88,11 @@ export class MemoryApi implements KubeClient {
         const isApply = request.contentType?.startsWith("application/apply") === true;
         const name = must(at.name, "a patch has a target");
         if (isApply && this.get(at.plural, name) === undefined) return this.#create(at, body);
-        const patched = merged(this.#must(at), body) as StoredObject;
+        const before = this.#must(at);
+        const wanted = body.metadata?.resourceVersion;
+        if (wanted !== undefined && wanted !== before.metadata.resourceVersion)
+          throw refusal(409, "Conflict");
+        const patched = merged(before, body) as StoredObject;
         const isReleased = patched.metadata.deletionTimestamp !== undefined && hasNoFinalizer(patched);
         if (isReleased && at.plural !== "pods") {
           this.erase(at.plural, name);

@@ -3,9 +3,12 @@
 import { kinds } from "../../kube/objects.ts";
 import type { Cluster, Member } from "../../model/objects.ts";
 import { type PassPorts, pass } from "../pass.ts";
+import { type Secret, textOf } from "../secrets.ts";
 import type { ClusterState, Pod, VolumeClaim } from "../state.ts";
 import type { StoredObject } from "./memory-api.ts";
-import { Violation, World } from "./world.ts";
+import { rememberingPki } from "./remembering-pki.ts";
+import { Violation } from "./violation.ts";
+import { World } from "./world.ts";
 
 export class Crash extends Error {
   override readonly name = "Crash";
@@ -29,12 +32,19 @@ const defaults = {
   template: { terminationGracePeriodSeconds: 30 },
   spread: { mode: "Preferred", topologyKeys: ["kubernetes.io/hostname"] },
   services: { client: { type: "ClusterIP" } },
+  tls: {
+    peer: { mode: "Mutual", source: "Auto" },
+    client: { mode: "None", source: "Auto" },
+    rotation: { renewBeforeSeconds: 30 * 86_400, caOverlapSeconds: 600 },
+  },
   options: {},
   updateStrategy: { type: "RollingMember" },
   healing: { replaceAfterSeconds: 60, maxReplacementsPerHour: 20 },
   paused: false,
   progressDeadlineSeconds: 120,
 };
+
+const pki = rememberingPki();
 
 export class Run {
   readonly world = new World();
@@ -55,6 +65,9 @@ export class Run {
     this.world.api.beforeChange = (request) => {
       const name = request.path.split("/").at(-1) ?? "";
       const { world } = this;
+      if (request.method === "POST" && request.path.endsWith("/pods")) {
+        world.certificates.checkPodCreation(request.body as StoredObject);
+      }
       if (request.method === "DELETE" && request.path.includes("/pods/")) {
         world.checkPodDeletion(name, this.cluster().spec.replicas === 0);
       }
@@ -73,6 +86,17 @@ export class Run {
       spec,
       metadata: { generation: (this.cluster().metadata.generation ?? 0) + 1 },
     });
+  }
+
+  annotate(annotations: Readonly<Record<string, string>>): void {
+    this.world.api.edit("etcdlikeclusters", "c", { metadata: { annotations } });
+  }
+
+  /** tls.crt of every Secret. */
+  certificates(): ReadonlyMap<string, string> {
+    return new Map(
+      this.world.api.all("secrets").map((secret) => [secret.metadata.name, textOf(secret, "tls.crt") ?? ""]),
+    );
   }
 
   isReady(): boolean {
@@ -131,12 +155,14 @@ export class Run {
         watch: () => api.watch(),
       },
       members: {
-        ask: (address) => world.ask(address),
-        addLearner: (address, peerUrl) => guard(() => world.addLearner(address, peerUrl)),
-        promote: (address, id) => guard(() => world.promote(address, id)),
-        remove: (address, id) => guard(() => world.remove(address, id)),
-        moveLeader: (address, toId) => guard(() => world.moveLeader(address, toId)),
+        ask: (at) => world.ask(at),
+        addLearner: (at, peerUrl) => guard(() => world.addLearner(at, peerUrl)),
+        promote: (at, id) => guard(() => world.promote(at, id)),
+        remove: (at, id) => guard(() => world.remove(at, id)),
+        moveLeader: (at, toId) => guard(() => world.moveLeader(at, toId)),
       },
+      pki,
+      readSecret: async (_namespace, name) => api.get("secrets", name) as Secret | undefined,
       clock: { nowMs: () => world.nowMs, wallMs: () => world.nowMs, after: () => () => {} },
       holder: `operator-${this.holder}`,
       settings: { memberImageRepository: "etcdlike" },
@@ -162,6 +188,7 @@ export class Run {
       members: of<Member>("etcdlikemembers"),
       pods: of<Pod>("pods"),
       volumes: of<VolumeClaim>("persistentvolumeclaims"),
+      secrets: of<Secret>("secrets"),
       others,
     };
   }

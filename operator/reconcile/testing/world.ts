@@ -3,13 +3,11 @@
 // the very call that does it.
 import { annotations } from "../../api/group.ts";
 import { must } from "../../lib/assert.ts";
-import { type Answer, codes, MemberError, type Members } from "../../member/port.ts";
+import { type Answer, codes, type Endpoint, MemberError, type Members } from "../../member/port.ts";
 import type { Roster, RosterEntry } from "../../model/observation.ts";
+import { Certificates } from "./certificates.ts";
 import { MemoryApi, type StoredObject } from "./memory-api.ts";
-
-export class Violation extends Error {
-  override readonly name = "Violation";
-}
+import { Violation } from "./violation.ts";
 
 interface Disk {
   /** Undefined until a member has started on it. */
@@ -27,6 +25,7 @@ const catchUpTicks = 3;
 
 export class World implements Members {
   readonly api = new MemoryApi();
+  readonly certificates = new Certificates(this.api);
   nowMs = 1_700_000_000_000;
   #tick = 0;
   /** By uid of the volume claim. */
@@ -58,10 +57,10 @@ export class World implements Members {
     return this.#formations;
   }
 
-  /** One second: kubelets do their work, and an election is held if it is needed. */
-  tick(): void {
+  /** One second, or more: kubelets do their work, and an election is held if it is needed. */
+  tick(seconds = 1): void {
     this.#tick++;
-    this.nowMs += 1_000;
+    this.nowMs += seconds * 1_000;
     for (const pod of this.api.all("pods")) {
       if (this.lostPods.has(pod.metadata.uid)) this.#running.delete(pod.metadata.uid);
       else if (pod.metadata.deletionTimestamp !== undefined) this.#end(pod);
@@ -75,6 +74,8 @@ export class World implements Members {
       }
     }
     this.#elect();
+    const running = this.api.all("pods").filter((pod) => this.#running.has(pod.metadata.uid));
+    this.certificates.tick(running, this.nowMs);
   }
 
   #end(pod: StoredObject): void {
@@ -85,6 +86,7 @@ export class World implements Members {
   #start(pod: StoredObject): void {
     const claim = this.api.get("persistentvolumeclaims", claimOf(pod));
     if (claim === undefined || claim.metadata.deletionTimestamp !== undefined) return;
+    if (!this.certificates.mount(pod, this.nowMs)) return;
     const uid = pod.metadata.uid;
     const address = this.#addresses.get(uid) ?? `10.0.0.${this.#addresses.size + 1}`;
     this.#addresses.set(uid, address);
@@ -251,8 +253,8 @@ export class World implements Members {
 
   // ---- Members, as the operator calls them ----
 
-  async ask(address: string): Promise<Answer> {
-    const running = this.#at(address);
+  async ask(at: Endpoint): Promise<Answer> {
+    const running = this.#at(at);
     if (running === undefined) return { probe: { isAnswered: false, error: "connection refused" } };
     const entry = this.#entries.find((one) => one.id === running.memberId);
     if (entry === undefined) return { probe: { isAnswered: false, error: "removed" } };
@@ -278,8 +280,8 @@ export class World implements Members {
     return isParticipating ? { probe, roster } : { probe };
   }
 
-  async addLearner(address: string, peerUrl: string): Promise<void> {
-    this.#change(address, `add ${peerUrl}`);
+  async addLearner(at: Endpoint, peerUrl: string): Promise<void> {
+    this.#change(at, `add ${peerUrl}`);
     if (this.#entries.some((entry) => entry.peerUrl === peerUrl)) {
       throw refusal("etcdserver: Peer URLs already exists");
     }
@@ -291,8 +293,8 @@ export class World implements Members {
     this.#entries = [...this.#entries, { id: this.#newId(), name: "", peerUrl, isLearner: true }];
   }
 
-  async promote(address: string, id: string): Promise<void> {
-    this.#change(address, `promote ${id}`);
+  async promote(at: Endpoint, id: string): Promise<void> {
+    this.#change(at, `promote ${id}`);
     const entry = this.#entries.find((one) => one.id === id);
     if (entry === undefined) throw refusal("etcdserver: member not found");
     if (!entry.isLearner) throw refusal("etcdserver: can only promote a learner member");
@@ -304,8 +306,8 @@ export class World implements Members {
     if (!this.hasQuorum) throw new Violation(`promoting ${id} loses the quorum`);
   }
 
-  async remove(address: string, id: string): Promise<void> {
-    this.#change(address, `remove ${id}`);
+  async remove(at: Endpoint, id: string): Promise<void> {
+    this.#change(at, `remove ${id}`);
     const entry = this.#entries.find((one) => one.id === id);
     if (entry === undefined) throw refusal("etcdserver: member not found");
     if (id === this.#leaderId && this.#voters.length > 1) throw new Violation(`the leader ${id} is removed`);
@@ -314,24 +316,24 @@ export class World implements Members {
     for (const [uid, running] of this.#running) if (running.memberId === id) this.#running.delete(uid);
   }
 
-  async moveLeader(address: string, toId: string): Promise<void> {
-    this.#change(address, `move leader to ${toId}`);
-    if (this.#at(address)?.memberId !== this.#leaderId) throw refusal("etcdserver: not leader");
+  async moveLeader(at: Endpoint, toId: string): Promise<void> {
+    this.#change(at, `move leader to ${toId}`);
+    if (this.#at(at)?.memberId !== this.#leaderId) throw refusal("etcdserver: not leader");
     if (!this.#runs(toId)) throw refusal("etcdserver: bad leader transferee");
     this.#leaderId = toId;
   }
 
-  #change(address: string, what: string): void {
+  #change(at: Endpoint, what: string): void {
     this.beforeCall(what);
     this.history.push(what);
-    const running = this.#at(address);
+    const running = this.#at(at);
     if (running === undefined || !this.hasQuorum) throw refusal("etcdserver: no leader", codes.unavailable);
     const operation = (this.api.all("etcdlikeclusters")[0]?.["status"] as { operation?: object } | undefined)
       ?.operation;
     if (operation === undefined) throw new Violation(`${what} without an operation on record`);
   }
 
-  #at(address: string): Running | undefined {
+  #at({ address }: Endpoint): Running | undefined {
     const ip = address.split(":")[0];
     const uid = [...this.#addresses].find(([, one]) => one === ip)?.[0];
     return uid === undefined ? undefined : this.#running.get(uid);

@@ -1,0 +1,95 @@
+// Lives of certificates in the small world: it throws when a member, the operator or a client does not trust
+// another at any moment, or when a certificate in use has ended.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Run } from "./testing/run.ts";
+
+const mutual = {
+  peer: { mode: "Mutual", source: "Auto" },
+  client: { mode: "Mutual", source: "Auto" },
+  rotation: { renewBeforeSeconds: 30 * 86_400, caOverlapSeconds: 600 },
+};
+
+function phases(run: Run): string[] {
+  return (run.cluster().status?.certificates ?? []).map((one) => `${one.plane} ${one.authorityPhase}`);
+}
+
+async function isSteady(run: Run): Promise<void> {
+  await run.until(() => run.isReady() && phases(run).every((phase) => phase.endsWith("Steady")), 6_000);
+}
+
+test("a new certificate authority takes over while everybody goes on trusting everybody", async () => {
+  for (let seed = 0; seed < 2; seed++) {
+    let changes = 0;
+    const run = new Run({
+      spec: { tls: mutual },
+      crash: () => {
+        changes++;
+        return changes % 7 === seed ? "before" : changes % 11 === seed ? "after" : "no";
+      },
+    });
+    await run.until(() => run.isReady());
+    const before = run.certificates();
+    run.annotate({ "etcdlike.io/rotate-authorities": "1" });
+    await run.until(() => phases(run).some((phase) => phase.endsWith("Introducing")));
+    // A member that joins meanwhile is believed, too.
+    run.set({ replicas: 5 });
+    await run.until(() => phases(run).includes("Client Retiring"), 3_000);
+    run.set({ replicas: 3 });
+    await isSteady(run);
+    const now = run.certificates();
+    for (const [name, text] of now) assert.notEqual(before.get(name), text, name);
+    assert.ok(run.crashes > 10);
+  }
+});
+
+test("more than a year passes, and no certificate in use ever ends", async () => {
+  const run = new Run({ spec: { tls: mutual } });
+  await run.until(() => run.isReady());
+  const authority = run.certificates().get("c-peer-ca");
+  const seen = new Set<string>();
+  for (let day = 0; day < 400; day++) {
+    await run.passes();
+    run.world.tick(86_400);
+    for (const text of run.certificates().values()) seen.add(text);
+  }
+  await run.until(() => run.isReady());
+  assert.equal(run.certificates().get("c-peer-ca"), authority);
+  // Two authorities, and a certificate every sixty days for three members on two sides, the operator and clients.
+  assert.ok(seen.size >= 8 * 6 && seen.size <= 8 * 9, `${seen.size} certificates`);
+});
+
+test("a Secret that somebody spoilt is reported, left as it is, and made anew once it is deleted", async () => {
+  const run = new Run({ spec: { tls: mutual } });
+  await run.until(() => run.isReady());
+  const name = `${run.world.podNames()[0]}-peer-tls`;
+  const spoilt = Buffer.from("spoilt").toString("base64");
+  run.world.api.edit("secrets", name, { data: { "tls.key": spoilt } });
+  await run.until(() => {
+    const found = run.cluster().status?.conditions?.find((one) => one.type === "CertificatesReady");
+    return (
+      found?.status === "False" && found.message.includes(`Secret ${name}: tls.key holds no private key`)
+    );
+  });
+  const { data } = run.world.api.get("secrets", name) as unknown as { data: Record<string, string> };
+  assert.equal(data["tls.key"], spoilt);
+  run.world.api.erase("secrets", name);
+  await run.until(() => run.isReady());
+});
+
+test("members get new certificates with the names that spec adds, without a restart", async () => {
+  const run = new Run({ spec: { tls: mutual } });
+  await run.until(() => run.isReady());
+  const [before, pods] = [run.certificates(), run.world.api.all("pods").map((pod) => pod.metadata.uid)];
+  run.set({ tls: { client: { hosts: ["etcd.example.com"] } } });
+  await run.until(() => run.isReady() && run.certificates().size === before.size);
+  const changed = [...run.certificates()].filter(([name, text]) => before.get(name) !== text);
+  assert.deepEqual(
+    changed.map(([name]) => name).sort(),
+    run.world.podNames().map((name) => `${name}-client-tls`),
+  );
+  assert.deepEqual(
+    run.world.api.all("pods").map((pod) => pod.metadata.uid),
+    pods,
+  );
+});
