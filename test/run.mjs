@@ -16,7 +16,7 @@ if (difference < 0) {
 
 const wanted = process.argv.slice(2);
 const files = globSync(
-  ["node/**/*.test.ts", "operator/**/*.test.ts", "test/*.test.ts", "test/sim/**/*.test.ts"],
+  ["node/**/*.test.ts", "operator/**/*.test.ts", "test/*.test.ts", "test/{sim,chaos}/**/*.test.ts"],
   { cwd: root },
 )
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))

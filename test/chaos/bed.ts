@@ -110,6 +110,16 @@ export class Bed {
     return found.toString(16);
   }
 
+  /** Resolves when clients of this member noticed: from now on, some of what they ask is not done. */
+  async refuses(place: Place): Promise<void> {
+    const before = this.traffic.refusedBy(place);
+    await eventually(
+      `clients of ${place.name} are refused`,
+      async () => this.traffic.refusedBy(place) > before,
+      goesOnTimeoutMs,
+    );
+  }
+
   /** Resolves when so many further operations were acknowledged. */
   async goesOn(count = 100): Promise<void> {
     const wanted = this.traffic.acknowledgedCount + count;

@@ -2,9 +2,9 @@
 // promise it holds, and throws with the operation that broke it. Every answer carries the revision it was made at,
 // so that linearizability needs no search: writes and reads have a place in one order, and it must agree with time.
 import type { Change, History } from "../e2e/kill/history.ts";
-import type { KeyValue, Operation, Traffic, Watched } from "./traffic.ts";
+import type { KeyValue, Operation, Told, Watched } from "./traffic.ts";
 
-export function checkTraffic({ operations, watched }: Traffic, history: History): void {
+export function checkTraffic({ operations, watched }: Told, history: History): void {
   acknowledgedWritesAreNeverLost(operations, history);
   everyChangeWasAskedForAndMadeOnce(operations, history);
   revisionsAgreeWithTime(operations);
@@ -70,9 +70,10 @@ function readsSeeTheLastWrite(operations: readonly Operation[], history: History
   }
 }
 
-/** Up to the last event a watcher saw, it saw every one, once, in order. */
+/** Up to the last event a watcher saw, it saw every one, once, in order; and every watcher saw some. */
 function watchesAreOrderedUniqueAndComplete({ place, events }: Watched, history: History): void {
   const last = events.at(-1)?.revision ?? 0;
+  if (last === 0) throw new Error(`the watcher of ${place} saw nothing`);
   const expected = [...history.keys()]
     .filter((revision) => revision <= last)
     .sort((a, b) => a - b)

@@ -46,10 +46,11 @@ export const scenarios: readonly Scenario[] = [
       const { one } = await bed.roles();
       for (let kill = 0; kill < 3; kill++) {
         await one.kill();
+        await bed.refuses(one);
         await bed.goesOn();
         await one.start();
       }
-      return "ended by SIGKILL 3 times";
+      return "its clients were refused 3 times";
     },
   },
   {
@@ -66,8 +67,10 @@ export const scenarios: readonly Scenario[] = [
     name: "kill all",
     run: async (bed) => {
       await Promise.all(bed.cluster.places.map((place) => place.kill()));
+      await Promise.all(bed.cluster.places.map((place) => bed.refuses(place)));
+      const stopped = await nothingIsAcknowledged(bed);
       await Promise.all(bed.cluster.places.map((place) => place.start()));
-      return "all ended by SIGKILL";
+      return `all clients were refused, ${stopped}`;
     },
   },
   {
@@ -75,10 +78,11 @@ export const scenarios: readonly Scenario[] = [
     run: async (bed) => {
       for (const place of bed.cluster.places) {
         await place.stop();
+        await bed.refuses(place);
         await bed.goesOn(50);
         await place.start();
       }
-      return "all ended by SIGTERM";
+      return "the clients of each were refused";
     },
   },
   {

@@ -6,20 +6,24 @@
 // it does `--rate` operations a second. It takes root: the network and the mounts it makes are private to its process, and vanish with it.
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { must } from "../../node/lib/assert.ts";
 import { debianTool } from "../tools/debian.ts";
 import { scenarios } from "./faults.ts";
+import { diesWithParent } from "./network.ts";
 import { runScenario } from "./run.ts";
 
 const insideVariable = "ETCDLIKE_CHAOS_INSIDE";
 
 if (process.env[insideVariable] === undefined) {
   for (const tool of ["ip", "iptables"]) await debianTool(tool);
+  const [program, ...args] = [...diesWithParent, "unshare", "--net", "--mount"];
   const { status, error } = spawnSync(
-    "unshare",
-    ["--net", "--mount", process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+    must(program, "a command has a program"),
+    [...args, process.execPath, ...process.execArgv, ...process.argv.slice(1)],
     { stdio: "inherit", env: { ...process.env, [insideVariable]: "1" } },
   );
-  if (error !== undefined) console.error(`test:chaos needs unshare of util-linux: ${error.message}`);
+  if (error !== undefined)
+    console.error(`test:chaos needs setpriv and unshare of util-linux: ${error.message}`);
   process.exit(status ?? 1);
 }
 

@@ -7,7 +7,9 @@ import type { Host } from "../tools/cluster.ts";
 
 const bridge = "br0";
 const prefix = "10.111.0";
-const holderSeconds = 3600;
+
+/** The command behind it gets SIGKILL when the process that started it is gone, however that ended. */
+export const diesWithParent: readonly string[] = ["setpriv", "--pdeathsig", "KILL"];
 
 /** One member's end. */
 export class Link implements Host {
@@ -17,7 +19,7 @@ export class Link implements Host {
 
   constructor(address: string, holder: number, outside: string) {
     this.address = address;
-    this.prefix = ["nsenter", `--net=/proc/${holder}/ns/net`];
+    this.prefix = [...diesWithParent, "nsenter", `--net=/proc/${holder}/ns/net`];
     this.#outside = outside;
   }
 
@@ -75,7 +77,8 @@ export class Network {
 
   async addLink(): Promise<Link> {
     const number = this.links.length + 1;
-    const holder = spawn("unshare", ["--net", "sleep", String(holderSeconds)], { stdio: "ignore" });
+    // It reads until this process is gone, however that ends, and the namespace goes with it.
+    const holder = spawn("unshare", ["--net", "cat"], { stdio: ["pipe", "ignore", "ignore"] });
     this.#holders.push(holder);
     const pid = must(holder.pid, "a started process has an id");
     await ownNamespace(pid);

@@ -30,7 +30,7 @@ export async function runScenario(
     const effect = await run(bed);
     await cluster.leader();
     await bed.goesOn();
-    await traffic.stop();
+    await traffic.finish(cluster.running);
     await expectAgreement(cluster);
     const history = await readHistory(must(cluster.running[0], "a member runs").client, 1);
     checkTraffic(traffic, history);

@@ -6,6 +6,7 @@ import type { Random } from "../../node/lib/random.ts";
 import { TestClient } from "../conformance/client.ts";
 import type { InputMessage, Message } from "../conformance/messages.ts";
 import type { Place } from "../e2e/support/clusters.ts";
+import { eventually } from "../e2e/support/kv.ts";
 
 export interface KeyValue {
   readonly key: string;
@@ -32,9 +33,16 @@ export interface Watched {
   readonly events: { readonly revision: number; readonly kv: KeyValue }[];
 }
 
+/** What clients asked and were told. */
+export interface Told {
+  readonly operations: readonly Operation[];
+  readonly watched: readonly Watched[];
+}
+
 const clientsPerMember = 4;
 const keyCount = 20;
 const callTimeoutMs = 3_000;
+const catchUpTimeoutMs = 60_000;
 /** After a refusal: the member is gone, or has no leader. */
 const pauseMs = 20;
 /** An upper bound for what is kept in memory. */
@@ -47,9 +55,11 @@ export class Traffic {
   acknowledgedCount = 0;
   readonly #random: Random;
   readonly #valueBytes: number;
-  readonly #lanes: Promise<void>[] = [];
-  #isStopping = false;
-  #laneCount = 0;
+  readonly #callLanes: Promise<void>[] = [];
+  readonly #watchLanes: Promise<void>[] = [];
+  readonly #refusedCounts = new Map<Place, number>();
+  #isCalling = true;
+  #isWatching = true;
 
   /** Values are padded to `valueBytes`. */
   constructor(random: Random, valueBytes: number) {
@@ -59,24 +69,48 @@ export class Traffic {
 
   /** Begins on a member. A later call does so on a further one. */
   addMember(place: Place): void {
-    for (let i = 0; i < clientsPerMember; i++) this.#lanes.push(this.#call(place, this.#laneCount++));
+    const lanes = this.#callLanes;
+    for (let i = 0; i < clientsPerMember; i++) lanes.push(this.#call(place, lanes.length));
     const watched: Watched = { place: place.name, events: [] };
     this.watched.push(watched);
-    this.#lanes.push(this.#watch(place, watched));
+    this.#watchLanes.push(this.#watch(place, watched));
+  }
+
+  /** How many operations this member did not do, or did not answer. */
+  refusedBy(place: Place): number {
+    return this.#refusedCounts.get(place) ?? 0;
+  }
+
+  /** Asks nothing more, gives the watchers of these members the time to see what was done, and ends them too. */
+  async finish(running: readonly Place[]): Promise<void> {
+    this.#isCalling = false;
+    await Promise.all(this.#callLanes);
+    const answered = this.operations.map(({ writes, answer }) => (writes.length > 0 ? answer : undefined));
+    const last = answered.reduce((newest, answer) => Math.max(newest, answer?.revision ?? 0), 0);
+    for (const { place, events } of this.watched)
+      if (running.some(({ name }) => name === place))
+        await eventually(
+          `the watcher of ${place} sees revision ${last}`,
+          async () => (events.at(-1)?.revision ?? 0) >= last,
+          catchUpTimeoutMs,
+        );
+    await this.stop();
   }
 
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    await Promise.all(this.#lanes);
+    this.#isCalling = false;
+    this.#isWatching = false;
+    await Promise.all([...this.#callLanes, ...this.#watchLanes]);
   }
 
   async #call(place: Place, lane: number): Promise<void> {
     const client = new TestClient(place.endpoint, callTimeoutMs);
-    for (let step = 0; !this.#isStopping && this.operations.length < operationsMax; step++) {
+    for (let step = 0; this.#isCalling && this.operations.length < operationsMax; step++) {
       const operation = this.#operation(`${lane}/${step}`.padEnd(this.#valueBytes, "."));
       this.operations.push(operation);
       const outcome = await client.call(...callOf(operation));
       if (!outcome.ok) {
+        this.#refusedCounts.set(place, this.refusedBy(place) + 1);
         await delay(pauseMs);
         continue;
       }
@@ -109,7 +143,7 @@ export class Traffic {
 
   /** Goes on behind the last event whenever the stream breaks. */
   async #watch(place: Place, { events }: Watched): Promise<void> {
-    while (!this.#isStopping) {
+    while (this.#isWatching) {
       const client = new TestClient(place.endpoint);
       const stream = client.watch();
       const startRevision = (events.at(-1)?.revision ?? 1) + 1;
@@ -117,7 +151,7 @@ export class Traffic {
       let read = 0;
       await stream.until((received) => {
         for (; read < received.length; read++) collect(must(received[read], "it was received"), events);
-        return this.#isStopping;
+        return !this.#isWatching;
       }, watchRenewMs);
       stream.cancel();
       client.close();
