@@ -39,6 +39,7 @@ import { raftLines } from "./raft-lines.ts";
 import { ReadBarrier, type ReadDone } from "./read-barrier.ts";
 import { recover } from "./recover.ts";
 import { RequestIds } from "./request-ids.ts";
+import { SnapshotReports } from "./snapshot-reports.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
 import { type AppliedState, Snapshotter } from "./snapshotter.ts";
 import { timeoutReason } from "./timeout-reason.ts";
@@ -80,6 +81,7 @@ export class Replica {
   readonly #applyLoop: ApplyLoop;
   readonly #flusher: Flusher;
   readonly #snapshotter: Snapshotter;
+  readonly #snapshotReports: SnapshotReports;
   readonly #keeper: LeaseKeeper;
   readonly #background: Background;
   readonly #publisher: Publisher;
@@ -186,6 +188,14 @@ export class Replica {
       },
       contents.snapshot.index,
     );
+    this.#snapshotReports = new SnapshotReports({
+      clock,
+      report: (peer, ok) => {
+        if (this.#lifecycle !== "running") return;
+        this.#rawNode.reportSnapshot(peer, ok);
+        this.#driveSoon();
+      },
+    });
     this.#flusher = new Flusher(
       {
         overlay,
@@ -501,8 +511,8 @@ export class Replica {
   /** What became of a MsgSnap to this peer. */
   reportSnapshot(id: NodeId, ok: boolean): void {
     if (this.#lifecycle !== "running") return;
-    this.#rawNode.reportSnapshot(id, ok);
-    this.#driveSoon();
+    if (ok) this.#snapshotReports.succeeded(id);
+    else this.#snapshotReports.failed(id);
   }
 
   #await(requestId: bigint, done: ProposalDone): void {
@@ -785,7 +795,10 @@ export class Replica {
   #onSoftState(softState: SoftState): void {
     const before = this.#softState;
     this.#softState = softState;
-    if (before.state === "StateLeader" && softState.state !== "StateLeader") this.lessor.demote();
+    if (before.state === "StateLeader" && softState.state !== "StateLeader") {
+      this.lessor.demote();
+      this.#snapshotReports.clear();
+    }
     if (softState.lead === before.lead || softState.lead === noNode) return;
     this.#leaderElectedMs = this.#options.clock.nowMs();
     this.#options.metrics.leaderChanges.increment();

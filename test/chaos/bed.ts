@@ -69,6 +69,11 @@ export class Bed {
     this.#network.stop();
   }
 
+  /** Gives each member's file system this size. */
+  resizeDisks(mib: number): void {
+    for (const mount of this.#mounts) execFileSync("mount", ["-o", `remount,size=${mib}m`, mount]);
+  }
+
   linkOf(place: Place): Link {
     const { host } = place;
     if (!(host instanceof Link)) throw new Error(`${place.name} runs in no network of its own`);

@@ -26,6 +26,9 @@ export interface Scenario {
 
 const faultMs = 4_000;
 const endTimeoutMs = 60_000;
+const refusedSnapshot = "failed to send database snapshot";
+/** Each waits longer than the one before. */
+const attemptsMax = 10;
 const smallLog = ["--snapshot-count=50", "--snapshot-catchup-entries=10", "--wal-segment-bytes=262144"];
 
 export const scenarios: readonly Scenario[] = [
@@ -226,6 +229,25 @@ export const scenarios: readonly Scenario[] = [
       await one.start();
       await printed(one, "applied snapshot");
       return "it was given a snapshot";
+    },
+  },
+  {
+    name: "the leader has no room for the snapshot that a follower needs",
+    diskMib: 60,
+    flags: smallLog,
+    run: async (bed) => {
+      const { leader, one, two } = await bed.roles();
+      await one.kill();
+      await bed.goesOn(600);
+      await one.start();
+      await printed(leader, refusedSnapshot);
+      await delay(faultMs);
+      const logs = await Promise.all([leader.log(), two.log()]);
+      const attempts = logs.join("").split(refusedSnapshot).length - 1;
+      if (attempts > attemptsMax) throw new Error(`${attempts} snapshots without room in ${faultMs} ms`);
+      bed.resizeDisks(256);
+      await printed(one, "applied snapshot");
+      return `given a snapshot once there was room, after ${attempts} attempts`;
     },
   },
   {

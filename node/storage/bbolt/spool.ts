@@ -21,7 +21,9 @@ export class FolderSpool implements SnapshotSpool {
     const { bavail, bsize } = await statfs(this.#folder);
     const availableBytes = bavail * bsize;
     if (availableBytes < expectedBytes + spareBytes) {
-      const text = `a snapshot of about ${expectedBytes} bytes needs more than the ${availableBytes} that are free`;
+      const text =
+        `a snapshot of about ${expectedBytes} bytes, with ${spareBytes} to spare, ` +
+        `needs more than the ${availableBytes} bytes that are free in ${this.#folder}`;
       throw Object.assign(new Error(text), { code: "ENOSPC", syscall: "statfs" });
     }
     // The ending is one that the next start takes for a leftover.
