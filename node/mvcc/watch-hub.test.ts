@@ -450,7 +450,7 @@ test("compaction leaves synced watchers and those that start at its revision alo
   ]);
 });
 
-test("a store replaced by a snapshot neither repeats nor loses events", () => {
+test("M5, M8: a store replaced by a snapshot neither repeats nor loses events", () => {
   const history = new PlainHistory();
   const bed = watchBed({}, history);
   const stream = open(bed);
@@ -520,7 +520,7 @@ test("ten thousand range watchers each get their own keys", () => {
   );
 });
 
-test("hundreds of watches on one stream that is read slowly get all events or a cancel", () => {
+test("M7: hundreds of watches on one stream that is read slowly get all events or a cancel", () => {
   const bed = watchBed({ streamBudgetBytes: 20_000, roundWatchersMax: 64, roundRevisionsMax: 10 });
   const stream = open(bed);
   for (let i = 0; i < 300; i++) stream.create(createRequest("a", { prevKv: true }));

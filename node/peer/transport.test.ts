@@ -186,7 +186,7 @@ test("garbage ends a stream, and nothing of it reaches Raft", async (t) => {
   for (const got of one.received) assert.deepEqual(got, sound);
 });
 
-test("unsound messages on a stream are dropped, and the stream goes on", async (t) => {
+test("R15: unsound messages on a stream, such as for another member, are dropped, and the stream goes on", async (t) => {
   const one = nodeId(1);
   const good = message("MsgHeartbeat", { from: other, to: one, term: 1, commit: 1 });
   const gap = { from: other, to: one, term: 2, logTerm: 1, index: 5, commit: 1 };

@@ -50,7 +50,7 @@ function someWrites(random: Random, log: RaftLog, storage: MemoryStorage, model:
   if (random.below(3) > 0) log.stableTo(last.index, last.term);
 }
 
-test("pages across storage and the unstable tail equal pages of one list", () => {
+test("R11: pages across storage and the unstable tail equal pages of one list", () => {
   const random = new SeededRandom(7);
   for (let round = 0; round < 200; round++) {
     const storage = new MemoryStorage();
@@ -100,7 +100,7 @@ test("a conflict hint skips the terms that the other side cannot have", () => {
   assert.deepEqual(log.findConflictByTerm(6, 0), { index: 0, term: 0 });
 });
 
-test("an answer about an overwritten entry does not make its successor stable", () => {
+test("R10: an answer about an overwritten entry does not make its successor stable", () => {
   const log = newLog();
   log.append(entries(1, 1, 4));
   log.acceptUnstable();

@@ -514,7 +514,7 @@ test("a new cluster starts with its members as committed conf changes of term 1"
   assert.throws(() => node.bootstrap([{ id: one, context: utf8("") }]), AssertionFailure);
 });
 
-test("an answer of the append thread counts only in the term of the write", () => {
+test("R10: an answer of the append thread counts only in the term of the write", () => {
   const member = start([one, two, three], { asyncStorageWrites: true });
   const { node } = member;
   const entry: Entry = { type: "EntryNormal", term: 2, index: 2, data: utf8("") };

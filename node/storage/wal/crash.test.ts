@@ -96,7 +96,7 @@ function scenario(options: LogOptions, model: Model): void {
   }
 }
 
-test("power cut at every call of appends, cuts, snapshots and releases keeps everything synced", () => {
+test("W3, W4, W5: power cut at every call of appends, cuts, snapshots and releases keeps everything synced", () => {
   const random = new SeededRandom(17);
   for (let call = 0; ; call++) {
     let wasCut = false;

@@ -71,7 +71,7 @@ function expectRefused(log: Tail, path: string, damaged: Uint8Array, offsetMax: 
   assert.deepEqual(log.disk.files(), before);
 }
 
-test("a last record cut off at any byte is dropped, and nothing before it", () => {
+test("W1: a last record cut off at any byte is dropped, and nothing before it", () => {
   const log = logWithTail([entry(6, 1200)]);
   for (let cut = log.start; cut < log.end; cut++) {
     expectRepaired(log, log.bytes.slice(0, cut), `file cut at ${cut}`);
@@ -79,7 +79,7 @@ test("a last record cut off at any byte is dropped, and nothing before it", () =
   }
 });
 
-test("a last record that lost a sector anywhere is dropped", () => {
+test("W1: a last record that lost a sector anywhere is dropped", () => {
   const log = logWithTail([entry(6, 1200)]);
   for (let offset = log.start; offset < log.end; offset++) {
     const sector = Math.floor(offset / sectorBytes) * sectorBytes;
@@ -89,7 +89,7 @@ test("a last record that lost a sector anywhere is dropped", () => {
   }
 });
 
-test("a last record with random bytes from any offset on is dropped", () => {
+test("W1: a last record with random bytes from any offset on is dropped", () => {
   const random = new SeededRandom(11);
   const log = logWithTail([entry(6, 1200)]);
   for (let offset = log.record; offset < log.end; offset++) {
@@ -143,7 +143,7 @@ function committedLog(): { log: Tail; segments: Map<string, { bytes: Uint8Array;
   return { log, segments };
 }
 
-test("every flipped sector of a committed region is refused with file and offset, and nothing is changed", () => {
+test("W2: every flipped sector of a committed region is refused with file and offset, and nothing is changed", () => {
   const { log, segments } = committedLog();
   assert.ok(segments.size >= 3);
   for (const [path, { bytes, end }] of segments) {
@@ -176,7 +176,7 @@ test("every single flipped bit of a committed record is refused", () => {
   }
 });
 
-test("every lost sector of a committed region is refused", () => {
+test("W2: every lost sector of a committed region is refused", () => {
   const { log, segments } = committedLog();
   for (const [path, { bytes, end }] of segments) {
     const contentEnd = Math.min(end, lastNonZero(bytes, 0));
@@ -188,7 +188,7 @@ test("every lost sector of a committed region is refused", () => {
   }
 });
 
-test("huge lengths are refused in the middle and dropped at the end, without allocation", () => {
+test("W1: huge lengths are refused in the middle and dropped at the end, without allocation", () => {
   for (const length of [0xffff_ffff, 0x7fff_ffff, 1 << 30]) {
     const log = logWithTail([entry(6, 1200)]);
     const atTail = log.bytes.slice();

@@ -214,7 +214,7 @@ for (const [code, reason] of [
   ["EIO", "IO_ERROR"],
   ["ENOSPC", "DISK_FULL"],
 ] as const) {
-  test(`${code} at any call is fatal, ends the log, and loses nothing that was synced`, () => {
+  test(`W6: ${code} at any call is fatal, ends the log, and loses nothing that was synced`, () => {
     for (let call = 0; ; call++) {
       const { disk, options, wal } = newLog(2048);
       appendSynced(wal, [entry(1, 300)]);
