@@ -323,7 +323,7 @@ test("versions that an earlier compaction left behind go with the next one", () 
 test("a later compaction takes the place of one that waits, and finishes for both", () => {
   const rig = new Rig();
   for (let i = 0; i < 9; i++) rig.txn(put("a"));
-  const unpin = rig.store.pin(2);
+  const release = rig.store.holdRemovals();
   const finished: number[] = [];
   for (const revision of [3, 5, 7]) {
     rig.store.compact(revision);
@@ -331,7 +331,7 @@ test("a later compaction takes the place of one that waits, and finishes for bot
     rig.scrub();
   }
   assert.deepEqual(finished, []);
-  unpin();
+  release();
   rig.scrub();
   assert.deepEqual(finished, [3, 5, 7]);
   assert.equal(rig.store.compaction.finishedRevision, 7);

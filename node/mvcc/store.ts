@@ -143,9 +143,12 @@ export class Store {
     return { ok: true, job: new RangeStreamJob(view.view, request, chunkBytes) };
   }
 
-  /** Keeps everything at `revision` and above readable until the returned function is called. */
-  pin(revision: Revision): () => void {
-    return this.#pins.pin(revision);
+  /**
+   * Keeps every record that is there now until the returned function is called. Removals that are decided, or under way,
+   * wait as well: whoever reads the records themselves would otherwise meet a put and no more the deletion behind it.
+   */
+  holdRemovals(): () => void {
+    return this.#pins.pin(this.compaction.finishedRevision);
   }
 
   /** Decides a compaction. `compaction.step` removes what it frees. */
@@ -181,7 +184,7 @@ export class Store {
 
   /** A checksum of everything in etcd's buckets as it is now. */
   startHashAll(): HashAllJob {
-    return new HashAllJob(this.#backend, this.#currentRevision, this.#pins.pin(this.compactRevision));
+    return new HashAllJob(this.#backend, this.#currentRevision, this.holdRemovals());
   }
 
   #endWrite({ revision, events }: TxnResult): void {

@@ -42,6 +42,12 @@ function put(store: Store, key: string, value: string): void {
   txn.end();
 }
 
+function remove(store: Store, key: string): void {
+  const txn = store.beginWrite();
+  txn.deleteRange({ key: utf8(key), rangeEnd: emptyBytes, prevKv: false });
+  txn.end();
+}
+
 function* slices(source: SnapshotSource): Generator<SnapshotSlice> {
   for (let next = source.next(slice); next !== undefined; next = source.next(slice)) yield next;
 }
@@ -84,6 +90,29 @@ test("a snapshot holds the moment it was opened at, whatever is written and comp
   source.close();
   while (store.compaction.step(unlimited) !== "idle");
   assert.equal(store.compaction.finishedRevision, store.compactRevision);
+});
+
+test("a snapshot opened while a compaction removes records never holds a put without the deletion behind it", () => {
+  for (let stepsBefore = 0; stepsBefore < 8; stepsBefore++) {
+    const { store, backend } = newStore();
+    for (let i = 0; i < 8; i++) put(store, `key${i}`, "value");
+    for (let i = 0; i < 8; i++) remove(store, `key${i}`);
+    put(store, "last", "value");
+    assert.ok(store.compact(store.currentRevision).ok);
+    for (let steps = 0; steps < stepsBefore; steps++) store.compaction.step({ ...slice, recordsMax: 1 });
+    const before = contentOf(backend, "key");
+    const source = new SnapshotSource(backend, store, state);
+    const found: string[] = [];
+    for (const { bucket, records } of slices(source)) {
+      if (bucket !== "key") continue;
+      for (const { key, value } of records) found.push(Buffer.concat([key, value]).toString("hex"));
+      for (let steps = 0; steps < 100; steps++) store.compaction.step(unlimited);
+    }
+    assert.deepEqual(found, before, `opened after ${stepsBefore} steps`);
+    source.close();
+    while (store.compaction.step(unlimited) !== "idle");
+    assert.equal(contentOf(backend, "key").length, 1);
+  }
 });
 
 test("all ten buckets come in the order of their names, the empty ones too", () => {

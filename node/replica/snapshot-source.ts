@@ -44,8 +44,7 @@ export class SnapshotSource {
     this.revision = store.currentRevision;
     this.#reader = reader;
     this.#end = recordKey(this.revision + 1, 0, false);
-    // Any further compaction would remove records of which the copied `meta` says that they are there.
-    this.#release = store.pin(store.compactRevision);
+    this.#release = store.holdRemovals();
     this.#small = new Map(
       bucketsByName
         .filter((bucket) => bucket !== "key")
