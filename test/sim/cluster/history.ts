@@ -5,34 +5,9 @@ import { createHash } from "node:crypto";
 import { textOf } from "../../../node/lib/bytes.ts";
 import { hexId, type LeaseId, type NodeId } from "../../../node/lib/ids.ts";
 import type { RevisionEvents } from "../../../node/mvcc/watch-event.ts";
-import type { Replica } from "../../../node/replica/replica.ts";
 import { KeyValueScan } from "../../../node/wire/hot-kv.ts";
 import type { Entry } from "../../../node/wire/raft.ts";
-
-export const rules = [
-  "electionSafety",
-  "logMatching",
-  "leaderCompleteness",
-  "stateMachineSafety",
-  "acknowledgedWrites",
-  "linearizability",
-  "watch",
-  "equalHashes",
-  "leaseExpiry",
-  "membershipAgreement",
-  "liveness",
-] as const;
-export type RuleName = (typeof rules)[number];
-
-export class RuleBroken extends Error {
-  override readonly name = "RuleBroken";
-  readonly rule: RuleName;
-
-  constructor(rule: RuleName, text: string) {
-    super(`${rule}: ${text}`);
-    this.rule = rule;
-  }
-}
+import { type RuleBook, RuleBroken } from "./rules.ts";
 
 interface Version {
   readonly revision: number;
@@ -41,7 +16,7 @@ interface Version {
 }
 
 export class History {
-  readonly asked = new Map<RuleName, number>(rules.map((rule) => [rule, 0]));
+  readonly rules: RuleBook;
   readonly #leaders = new Map<number, NodeId>();
   readonly #entries = new Map<string, string>();
   readonly #applied = new Map<number, string>();
@@ -52,7 +27,12 @@ export class History {
   /** Lowest revision that a linearizable operation that begins now may see. */
   #floor = 1;
   #newest = 1;
-  readonly #indexByRequest = new Map<bigint, number>();
+  /** Revisions that deleted something, in the order in which they were seen. */
+  readonly #deletions: number[] = [];
+
+  constructor(rules: RuleBook) {
+    this.rules = rules;
+  }
 
   /** The highest revision that any member has applied. */
   get newest(): number {
@@ -65,7 +45,7 @@ export class History {
 
   /** At most one leader a term. */
   electionSafety(id: NodeId, term: number): boolean {
-    this.#ask("electionSafety");
+    this.rules.ask("electionSafety");
     const known = this.#leaders.get(term);
     if (known === undefined) this.#leaders.set(term, id);
     else if (known !== id) {
@@ -76,7 +56,7 @@ export class History {
 
   /** Entries of one index and term are the same in every log. */
   logMatching(id: NodeId, { index, term, type, data }: Entry): void {
-    this.#ask("logMatching");
+    this.rules.ask("logMatching");
     const place = `${index}/${term}`;
     const digest = `${type} ${createHash("sha1").update(data).digest("base64")}`;
     const known = this.#entries.get(place);
@@ -88,7 +68,7 @@ export class History {
 
   /** A new leader's log holds everything that was acknowledged before. */
   leaderCompleteness(id: NodeId, term: number, lastIndex: number): void {
-    this.#ask("leaderCompleteness");
+    this.rules.ask("leaderCompleteness");
     if (lastIndex >= this.#acknowledgedIndex) return;
     throw new RuleBroken(
       "leaderCompleteness",
@@ -98,13 +78,11 @@ export class History {
 
   /** Every member applies the same at an index, with the same effect. */
   stateMachineSafety(id: NodeId, index: number, requestId: bigint | undefined, effect: string): void {
-    this.#ask("stateMachineSafety");
+    this.rules.ask("stateMachineSafety");
     const text = `${requestId} ${effect}`;
     const known = this.#applied.get(index);
-    if (known === undefined) {
-      this.#applied.set(index, text);
-      if (requestId !== undefined) this.#indexByRequest.set(requestId, index);
-    } else if (known !== text) {
+    if (known === undefined) this.#applied.set(index, text);
+    else if (known !== text) {
       throw new RuleBroken(
         "stateMachineSafety",
         `entry ${index} did "${text}" on ${hexId(id)}, "${known}" elsewhere`,
@@ -114,7 +92,7 @@ export class History {
 
   /** What a revision changed, as the hub of a member is told. */
   revision(id: NodeId, { revision, events }: RevisionEvents): void {
-    this.#ask("stateMachineSafety");
+    this.rules.ask("stateMachineSafety");
     const changes = events.map(({ type, key, kv }) => {
       const scan = new KeyValueScan(kv);
       const value = type === "put" ? textOf(scan.value) : undefined;
@@ -131,6 +109,7 @@ export class History {
     }
     this.#revisions.set(revision, text);
     this.#newest = Math.max(this.#newest, revision);
+    if (changes.some(({ value }) => value === undefined)) this.#deletions.push(revision);
     for (const { key, value } of changes) {
       const versions = this.#versions.get(key);
       if (versions === undefined) this.#versions.set(key, [{ revision, value }]);
@@ -146,7 +125,7 @@ export class History {
     readonly floor: number;
     readonly index: number;
   }): void {
-    this.#ask("acknowledgedWrites");
+    this.rules.ask("acknowledgedWrites");
     const { key, value, revision, floor, index } = write;
     const found = this.#versions.get(key)?.find((version) => version.revision === revision);
     if (found === undefined || found.value !== value) {
@@ -169,7 +148,7 @@ export class History {
     readonly revision: number;
     readonly floor: number;
   }): void {
-    this.#ask("linearizability");
+    this.rules.ask("linearizability");
     const { key, value, revision, floor } = read;
     if (revision < floor) {
       throw new RuleBroken(
@@ -184,9 +163,9 @@ export class History {
     this.#floor = Math.max(this.#floor, revision);
   }
 
-  /** The index of an applied request. */
-  indexOf(requestId: bigint): number {
-    return this.#indexByRequest.get(requestId) ?? 0;
+  /** The newest revision up to `revision` that deleted something. */
+  newestDeletion(revision: number): number | undefined {
+    return this.#deletions.findLast((deletion) => deletion <= revision);
   }
 
   valueAt(key: string, revision: number): string | undefined {
@@ -198,7 +177,7 @@ export class History {
 
   /** A watch from `from` on saw, in this order, what happened: nothing out of order, twice or left out. */
   watch(where: string, revision: number, expectedNext: number, keys: readonly string[]): void {
-    this.#ask("watch");
+    this.rules.ask("watch");
     if (revision < expectedNext) {
       throw new RuleBroken(
         "watch",
@@ -219,29 +198,46 @@ export class History {
     }
   }
 
-  /** Members that have applied the same hold the same. */
-  equalHashes(replicas: readonly Replica[]): void {
-    const byIndex = new Map<number, { readonly id: NodeId; readonly digest: string }>();
-    for (const replica of replicas) {
-      if (replica.isInstalling) continue;
-      const digest = digestOf(replica);
-      const known = byIndex.get(replica.appliedIndex);
-      if (known === undefined) byIndex.set(replica.appliedIndex, { id: replica.nodeId, digest });
-      else {
-        this.#ask("equalHashes");
-        if (known.digest !== digest) {
-          throw new RuleBroken(
-            "equalHashes",
-            `at index ${replica.appliedIndex} ${hexId(replica.nodeId)} holds ${digest}, ${hexId(known.id)} ${known.digest}`,
-          );
-        }
+  /** A snapshot holds every key as it was at its revision, and nothing newer. */
+  snapshot(
+    where: string,
+    snapshot: {
+      readonly revision: number;
+      readonly newestRevision: number;
+      readonly values: ReadonlyMap<string, string | undefined>;
+    },
+  ): void {
+    this.rules.ask("snapshots");
+    const { revision, newestRevision, values } = snapshot;
+    if (newestRevision > revision) {
+      throw new RuleBroken("snapshots", `one of ${where} at ${revision} holds revision ${newestRevision}`);
+    }
+    for (const key of new Set([...this.#versions.keys(), ...values.keys()])) {
+      const expected = this.valueAt(key, revision);
+      const found = values.get(key);
+      if (found !== expected) {
+        throw new RuleBroken(
+          "snapshots",
+          `one of ${where} at ${revision} holds ${key}=${found}, it is ${expected}`,
+        );
       }
     }
   }
 
+  /** A revocation was acknowledged at this revision: what was put with the lease is gone. */
+  revokedLease(id: LeaseId, key: string, revision: number): void {
+    this.rules.ask("acknowledgedWrites");
+    const value = this.valueAt(key, revision);
+    if (value === undefined) return;
+    throw new RuleBroken(
+      "acknowledgedWrites",
+      `lease ${id} was revoked, ${key} is ${value} at revision ${revision}`,
+    );
+  }
+
   /** A lease that nobody revoked is gone no earlier than its time after it was last renewed. */
   leaseExpiry(id: LeaseId, elapsedMs: number, ttlMs: number): void {
-    this.#ask("leaseExpiry");
+    this.rules.ask("leaseExpiry");
     if (elapsedMs >= ttlMs) return;
     throw new RuleBroken(
       "leaseExpiry",
@@ -249,51 +245,9 @@ export class History {
     );
   }
 
-  /** Raft's configuration and the stored members are the same members. */
-  membershipAgreement(replica: Replica): void {
-    // Raft has taken the snapshot's configuration on; the store with the members is on its way.
-    if (replica.isInstalling) return;
-    this.#ask("membershipAgreement");
-    const { config } = replica.raftStatus;
-    const members = replica.members.list();
-    const stored = [
-      members.filter(({ isLearner }) => !isLearner).map(({ id }) => hexId(id)),
-      members.filter(({ isLearner }) => isLearner).map(({ id }) => hexId(id)),
-    ].map((ids) => ids.sort().join());
-    const raft = [config.voters.map(hexId), config.learners.map(hexId)].map((ids) => ids.sort().join());
-    if (stored.join(";") === raft.join(";")) return;
-    throw new RuleBroken(
-      "membershipAgreement",
-      `${hexId(replica.nodeId)} stores ${stored.join(";")}, its Raft has ${raft.join(";")}`,
-    );
-  }
-
   /** Once the faults have ended, the cluster goes on. */
   liveness(isTrue: boolean, text: () => string): void {
-    this.#ask("liveness");
+    this.rules.ask("liveness");
     if (!isTrue) throw new RuleBroken("liveness", text());
   }
-
-  #ask(rule: RuleName): void {
-    this.asked.set(rule, (this.asked.get(rule) ?? 0) + 1);
-  }
-}
-
-const everything = { recordsMax: Number.POSITIVE_INFINITY, bytesMax: Number.POSITIVE_INFINITY };
-
-function digestOf(replica: Replica): string {
-  const started = replica.store.startHashKv(0);
-  if (!started.ok) throw new RuleBroken("equalHashes", `HashKV answers ${started.reason}`);
-  let hash: number;
-  if ("known" in started) ({ hash } = started.known);
-  else {
-    while (!started.job.step(everything));
-    ({ hash } = started.job.result());
-    started.job.close();
-  }
-  const members = replica.members
-    .list()
-    .map(({ id, isLearner, peerUrls }) => `${hexId(id)}${isLearner}${peerUrls}`);
-  const leases = replica.lessor.leases().map(String).sort();
-  return `${replica.store.currentRevision}/${replica.store.compactRevision} ${hash} ${leases} ${members}`;
 }

@@ -5,9 +5,9 @@
 // Exits 1 when a rule was broken, a mutant survived, or something that has to happen never did.
 
 import { parseArgs } from "node:util";
-import { rules } from "./history.ts";
 import { clusterMutants } from "./mutants.ts";
 import { runTasks } from "./pool.ts";
+import { rules } from "./rules.ts";
 import {
   type Counts,
   clusterEventsDefault,

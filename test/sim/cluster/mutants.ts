@@ -2,10 +2,20 @@
 
 import type { Bucket } from "../../../node/lib/backend.ts";
 import { textOf } from "../../../node/lib/bytes.ts";
+import { noNode } from "../../../node/lib/ids.ts";
 import { RaftLog } from "../../../node/raft/log.ts";
+import { Raft } from "../../../node/raft/raft.ts";
 import type { Replica } from "../../../node/replica/replica.ts";
-import { EngineWrapper, HastyLog, NoDirectorySyncDisk, NoSyncDisk, TwoFlushEngine } from "../defects.ts";
-import type { RuleName } from "./history.ts";
+import type { Message } from "../../../node/wire/raft.ts";
+import {
+  EagerCompactionEngine,
+  EngineWrapper,
+  HastyLog,
+  NoDirectorySyncDisk,
+  NoSyncDisk,
+  TwoFlushEngine,
+} from "../defects.ts";
+import type { RuleName } from "./rules.ts";
 import type { MemberDefect } from "./sim-member.ts";
 
 export interface ClusterMutant {
@@ -37,6 +47,22 @@ class ShiftedIndexEngine extends EngineWrapper {
     view.setBigUint64(0, view.getBigUint64(0) + BigInt(this.#by));
     return shifted;
   }
+}
+
+/** Asks for every index to read at under the id of its first question, so that an answer to one fits all later ones. */
+function reusingReadIds(): MemberDefect {
+  const asked = new Map<bigint, Message["entries"]>();
+  return {
+    outgoing: (message) => {
+      if (message.type !== "MsgReadIndex") return message;
+      asked.set(message.from, message.entries);
+      return message;
+    },
+    incoming: (message) =>
+      message.type === "MsgReadIndexResp"
+        ? { ...message, entries: asked.get(message.to) ?? message.entries }
+        : message,
+  };
 }
 
 function patched(patch: (replica: Replica) => void): () => MemberDefect {
@@ -211,6 +237,49 @@ export const clusterMutants: readonly ClusterMutant[] = [
         const revisions = read.revisions.filter(({ events }) => events.every(({ type }) => type === "put"));
         return { ...read, revisions };
       };
+    }),
+  },
+  {
+    name: "forgets its vote when it restarts",
+    breaks: ["electionSafety", ...losses],
+    make: () => ({
+      recall: (contents) => ({ ...contents, hardState: { ...contents.hardState, vote: noNode } }),
+    }),
+  },
+  {
+    name: "removes the tombstone at the compacted revision",
+    breaks: ["watch", "equalHashes", "snapshots", "stateMachineSafety", "invariant"],
+    make: () => ({ wrapEngine: (engine) => new EagerCompactionEngine(engine) }),
+  },
+  {
+    name: "gives all its questions for an index to read at one id",
+    breaks: ["linearizability"],
+    make: reusingReadIds,
+  },
+  {
+    name: "answers reads before an entry of its own term is committed",
+    breaks: ["linearizability"],
+    make: () => ({}),
+    install: replacing(Raft.prototype, "hasCommittedInTerm", () => () => true),
+  },
+  {
+    name: "does not look at the checksums of its store",
+    breaks: [
+      "linearizability",
+      "acknowledgedWrites",
+      "stateMachineSafety",
+      "equalHashes",
+      "watch",
+      "snapshots",
+      "invariant",
+    ],
+    make: () => ({ isBlindToDamage: true }),
+  },
+  {
+    name: "goes on to remove what is compacted while a snapshot is read",
+    breaks: ["snapshots", "equalHashes"],
+    make: patched(({ store }) => {
+      store.holdRemovals = () => () => {};
     }),
   },
 ];

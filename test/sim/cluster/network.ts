@@ -14,6 +14,8 @@ export interface NetworkSettings {
   readonly delayMsMax: number;
   /** Percent of messages that are overtaken by many. */
   readonly clog: number;
+  /** Percent of messages that arrive a second time, long after. */
+  readonly replay: number;
 }
 
 export interface NetworkPorts {
@@ -26,6 +28,7 @@ export interface NetworkPorts {
 }
 
 const clogMsMax = 3_000;
+const replayMsMax = 3_000;
 const storeMsMax = 500;
 
 export class VirtualNetwork {
@@ -50,12 +53,15 @@ export class VirtualNetwork {
       scheduler.at(1, { life: 0, kind: "unreachable", run: () => onUnreachable(from, to) });
       return;
     }
-    const copies = !this.#isHealed && store === undefined && random.below(100) < settings.duplicate ? 2 : 1;
-    for (let i = 0; i < copies; i++) {
-      const run = (): void => {
-        if (!this.#cut.has(direction(from, to))) this.#ports.deliver(message, store);
-      };
-      scheduler.at(this.#delayMs(store !== undefined), { life: 0, kind: `deliver ${message.type}`, run });
+    const run = (): void => {
+      if (!this.#cut.has(direction(from, to))) this.#ports.deliver(message, store);
+    };
+    const kind = `deliver ${message.type}`;
+    scheduler.at(this.#delayMs(store !== undefined), { life: 0, kind, run });
+    if (this.#isHealed || store !== undefined) return;
+    if (random.below(100) < settings.duplicate) scheduler.at(this.#delayMs(false), { life: 0, kind, run });
+    if (random.below(100) < settings.replay) {
+      scheduler.at(random.below(replayMsMax), { life: 0, kind: `replay ${message.type}`, run });
     }
   }
 
@@ -72,6 +78,14 @@ export class VirtualNetwork {
         this.cut(a, b);
         this.cut(b, a);
       }
+    }
+  }
+
+  /** Every direction between two of these is cut, or not, by chance. */
+  tear(ids: readonly NodeId[]): void {
+    const { random } = this.#ports;
+    for (const from of ids) {
+      for (const to of ids) if (from !== to && random.below(2) === 0) this.cut(from, to);
     }
   }
 

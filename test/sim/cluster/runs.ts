@@ -1,7 +1,7 @@
 // Many seeds of whole clusters, and many seeds against a mutant; both go to workers in pieces.
 
-import { RuleBroken, type RuleName, rules } from "./history.ts";
 import { type ClusterMutant, clusterMutants } from "./mutants.ts";
+import { RuleBroken, type RuleName, rules } from "./rules.ts";
 import { type ClusterRunResult, runCluster } from "./simulation.ts";
 
 export const clusterEventsDefault = 5_000;
@@ -13,18 +13,26 @@ export const happenings = [
   "reads",
   "leases",
   "renewals",
+  "revocations",
   "expiries",
   "compactions",
+  "client snapshots",
+  "defragmentations",
   "partitions",
   "one-way cuts",
+  "torn networks",
   "pauses",
   "clock rates",
   "kills",
   "power cuts",
+  "blackouts",
   "crashes after a vote",
   "disk errors",
-  "bit flips",
+  "disk stalls",
+  "bit flips in logs",
   "damaged logs refused",
+  "bit flips in stores",
+  "damaged stores refused",
   "wiped disks",
   "transfers",
   "stores sent",

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { FatalError } from "../../../node/lib/fatal.ts";
 import { type NodeId, nodeId } from "../../../node/lib/ids.ts";
 import type { Message } from "../../../node/wire/raft.ts";
-import { memberOf } from "./simulation.ts";
+import { memberOf } from "./cluster.ts";
 import { Stage, valueIn } from "./stage.ts";
 
 function othersThan(stage: Stage, id: NodeId): NodeId[] {
@@ -212,7 +212,7 @@ test("W2, CFG: a bit changed in a voter's log is refused with the file as it was
   const [victim] = othersThan(stage, leader.nodeId) as [NodeId];
   const member = stage.member(victim);
   member.crash(false);
-  assert.ok(member.flipBit());
+  assert.ok(member.flipLogBit());
   const before = member.disk.files();
   assert.throws(
     () => member.start(),

@@ -24,9 +24,9 @@ import { SteppedLogStore } from "../../../node/storage/wal/stepped-log-store.ts"
 import type { Entry, HardState, Message } from "../../../node/wire/raft.ts";
 import { SimDisk } from "../disk.ts";
 import type { Scheduler } from "../scheduler.ts";
+import { SealedEngine, withFlippedBit } from "./sealed-engine.ts";
 
-export const heartbeatIntervalMs = 100;
-export const electionTicks = 10;
+const heartbeatIntervalMs = 100;
 const memberDir = "/data/member";
 const wallClockStartMs = 1_900_000_000_000;
 
@@ -35,6 +35,8 @@ export interface MemberSettings {
   readonly snapshotCatchupEntries: number;
   readonly segmentBytes: number;
   readonly flushIntervalMs: number;
+  /** Heartbeats without one before a member campaigns. */
+  readonly electionTicks: number;
   readonly preVote: boolean;
   readonly hasLeaseCheckpoints: boolean;
   readonly logStepMsMax: number;
@@ -47,6 +49,10 @@ export interface MemberDefect {
   readonly wrapLog?: (log: LogStore, clock: Clock) => LogStore;
   readonly wrapEngine?: (engine: Engine) => Engine;
   readonly wrapClock?: (clock: Clock) => Clock;
+  /** What the member makes of the log that it opens. */
+  readonly recall?: (contents: LogContents) => LogContents;
+  /** Takes damaged records of its store for data. */
+  readonly isBlindToDamage?: boolean;
   /** What becomes of a message before it leaves, and when it arrives. */
   readonly outgoing?: (message: Message) => Message;
   readonly incoming?: (message: Message) => Message;
@@ -84,13 +90,15 @@ export class SimMember {
   #clockAtRateMs = 0;
   /** Its events wait until then. */
   pausedUntilUs = 0;
+  /** Nothing that its log writes or syncs is done before then. */
+  diskStalledUntilMs = 0;
   life = 0;
   lastIndex = 0;
   isRemoved = false;
   /** Its disk is damaged or empty: under this id it never comes back. */
   isLost = false;
-  /** A bit of its log was changed, and nobody has noticed yet. */
-  isFlipped = false;
+  /** A bit of its log or of its store was changed, and nobody has noticed yet. */
+  flipped: "nothing" | "log" | "store" = "nothing";
   /** Failures of its disk that have ended it. */
   failuresSeen = 0;
 
@@ -119,24 +127,28 @@ export class SimMember {
     const { life } = this;
     const steady = this.#clock(life);
     const clock = defect?.wrapClock?.(steady) ?? steady;
-    const engine = new MemoryEngine({
+    const memory = new MemoryEngine({
       ...(this.#image === undefined ? {} : { image: this.#image }),
       complete: (finish) => {
         scheduler.at(random.below(settings.flushMsMax), { life, kind: "flush", run: finish });
       },
     });
-    this.#engine = engine;
+    this.#engine = memory;
+    const engine = this.#sealed(memory);
     const stepped = new SteppedLogStore({
       disk,
       memberDir,
       segmentBytes: settings.segmentBytes,
       position: opened.position,
       schedule: (step, run) => {
-        scheduler.at(random.below(settings.logStepMsMax), { life, kind: `log ${step}`, run });
+        const stalledMs = Math.max(0, this.diskStalledUntilMs - scheduler.nowMs);
+        const delayMs = stalledMs + random.below(settings.logStepMsMax);
+        scheduler.at(delayMs, { life, kind: `log ${step}`, run });
       },
       onFatal: (error) => this.#ports.onFatal(this, error),
     });
-    const { snapshot, entries, hardState } = opened.contents;
+    const contents = defect?.recall?.(opened.contents) ?? opened.contents;
+    const { snapshot, entries, hardState } = contents;
     this.lastIndex = snapshot.index + entries.length;
     const isNew = hardState.term === 0 && this.lastIndex === 0;
     const log = new ObservedLog(stepped, (entry) => {
@@ -145,7 +157,7 @@ export class SimMember {
     });
     const replica = new Replica({
       nodeId: this.id,
-      contents: opened.contents,
+      contents,
       bootstrap: isNew ? bootstrap : [],
       name: `m${this.id}`,
       clientUrls: [`http://m${this.id}:2379`],
@@ -165,7 +177,7 @@ export class SimMember {
       random: new SeededRandom(random.bits32()),
       logger: silentLogger,
       heartbeatIntervalMs,
-      electionTicks,
+      electionTicks: settings.electionTicks,
       preVote: settings.preVote,
       snapshotCount: settings.snapshotCount,
       snapshotCatchupEntries: settings.snapshotCatchupEntries,
@@ -196,12 +208,24 @@ export class SimMember {
     this.#engine = undefined;
     this.#replica = undefined;
     this.pausedUntilUs = 0;
+    this.diskStalledUntilMs = 0;
     if (isPowerCut) this.disk.crash(random);
     else this.disk.crash(random, { writes: false, torn: false, names: false });
   }
 
+  /** While it is down: one bit of its store is another. False where there is nothing in it yet. */
+  flipStoreBit(): boolean {
+    // A store that is about to be replaced is not read any more.
+    if (this.#image === undefined || this.#announced !== undefined) return false;
+    const flipped = withFlippedBit(this.#image, this.#ports.random);
+    if (flipped === undefined) return false;
+    this.#image = flipped;
+    this.flipped = "store";
+    return true;
+  }
+
   /** While it is down: one bit of its log is another, well before the end. False where there is no log yet. */
-  flipBit(): boolean {
+  flipLogBit(): boolean {
     const { random } = this.#ports;
     const logs = [...this.disk.files()].filter(([path]) => path.endsWith(".wal"));
     const log = logs[random.below(Math.max(1, logs.length))];
@@ -212,6 +236,7 @@ export class SimMember {
     const at = random.below(Math.floor(written / 2));
     bytes[at] = (bytes[at] as number) ^ (1 << random.below(8));
     this.disk.plant(path, bytes);
+    this.flipped = "log";
     return true;
   }
 
@@ -239,6 +264,13 @@ export class SimMember {
         }),
       );
     }
+  }
+
+  #sealed(memory: MemoryEngine): SealedEngine {
+    return new SealedEngine(memory, {
+      onDamaged: (error) => this.#ports.onFatal(this, error),
+      isBlind: this.#ports.defect?.isBlindToDamage ?? false,
+    });
   }
 
   #finishInstall({ snapshot }: LogContents): void {
@@ -319,7 +351,7 @@ function storeOf(
   state: Parameters<typeof writeDurableState>[1],
 ): MemoryImage {
   const engine = new MemoryEngine();
-  const overlay = new Overlay(engine);
+  const overlay = new Overlay(new SealedEngine(engine, { onDamaged: () => {}, isBlind: false }));
   for (const { bucket, records } of slices) {
     if (bucket === "key") continue;
     for (const { key, value } of records) overlay.put(bucket, key, value);

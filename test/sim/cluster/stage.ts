@@ -13,16 +13,19 @@ import { codecs } from "../../../node/wire/codecs.ts";
 import { KeyValueScan } from "../../../node/wire/hot-kv.ts";
 import type { Entry, Message } from "../../../node/wire/raft.ts";
 import { Scheduler } from "../scheduler.ts";
+import { Agreement } from "./agreement.ts";
+import { firstEntries } from "./cluster.ts";
 import { History } from "./history.ts";
 import { VirtualNetwork } from "./network.ts";
+import { RuleBook } from "./rules.ts";
 import { type MemberSettings, SimMember } from "./sim-member.ts";
-import { firstEntries } from "./simulation.ts";
 
 const settings: MemberSettings = {
   snapshotCount: 10_000,
   snapshotCatchupEntries: 5_000,
   segmentBytes: 65_536,
   flushIntervalMs: 100,
+  electionTicks: 10,
   preVote: true,
   hasLeaseCheckpoints: false,
   logStepMsMax: 2,
@@ -39,7 +42,9 @@ export interface StageOptions {
 }
 
 export class Stage {
-  readonly history = new History();
+  readonly rules = new RuleBook();
+  readonly history = new History(this.rules);
+  readonly agreement = new Agreement(this.rules);
   readonly network: VirtualNetwork;
   /** Everything that was sent, and arrived or not. */
   readonly sent: Message[] = [];
@@ -55,7 +60,7 @@ export class Stage {
     this.network = new VirtualNetwork({
       scheduler: this.#scheduler,
       random: this.#random,
-      settings: { drop: 0, duplicate: options.duplicate ?? 0, delayMsMax: 2, clog: 0 },
+      settings: { drop: 0, duplicate: options.duplicate ?? 0, delayMsMax: 2, clog: 0, replay: 0 },
       deliver: (message, store) => this.#members.get(message.to)?.receive(message, store),
       onUnreachable: (from, to) => this.#members.get(from)?.replica?.reportUnreachable(to),
     });
@@ -211,8 +216,8 @@ export class Stage {
       () => new Set(this.running.map(({ appliedIndex }) => appliedIndex)).size === 1,
       "agreement",
     );
-    this.history.equalHashes(this.running);
-    for (const replica of this.running) this.history.membershipAgreement(replica);
+    this.agreement.equalHashes(this.running);
+    for (const replica of this.running) this.agreement.membershipAgreement(replica);
   }
 
   #step(): void {

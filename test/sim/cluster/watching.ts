@@ -31,15 +31,16 @@ export class Watching {
     this.#scheduler = scheduler;
   }
 
-  /** Begins a watch on the member, or reads from one. */
+  /** Begins a watch on the member, of what is to come, of late or of all that is left, or reads from one. */
   act(replica: Replica, random: Random): void {
     const own = this.#watches.filter((watch) => watch.replica === replica && !watch.isOver);
     if (own.length >= watchesMax) {
       for (const watch of own) this.#read(watch, 1 + random.below(20));
       return;
     }
-    const { currentRevision } = replica.store;
-    const startRevision = random.below(2) === 0 ? 0 : Math.max(1, currentRevision - random.below(30));
+    const { currentRevision, compactRevision } = replica.store;
+    const starts = [0, 0, Math.max(1, currentRevision - random.below(30)), Math.max(1, compactRevision)];
+    const startRevision = starts[random.below(starts.length)] as number;
     const stream = replica.hub.openStream(() => {}, this.#scheduler.nowMs);
     const watch: Watch = {
       replica,
@@ -60,9 +61,9 @@ export class Watching {
     this.#watches.push(watch);
   }
 
-  /** The member is gone, and its watches with it. */
-  forget(replica: Replica): void {
-    for (const watch of this.#watches) if (watch.replica === replica) this.#read(watch, 10_000);
+  /** The member is gone, and its watches with it. What it has sent is read, unless it ended in the middle of sending. */
+  forget(replica: Replica, isReadable: boolean): void {
+    if (isReadable) this.drain(replica);
     this.#watches = this.#watches.filter((watch) => watch.replica !== replica);
   }
 
