@@ -1,16 +1,14 @@
 // Our images and our chart on three real nodes: a cluster comes up, and what fails is healed by itself, under a
 // client that writes all the time.
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { eventually } from "../k8s/support/eventually.ts";
 import { apply, type Cli, helmFor, kubectlFor } from "../k8s/support/kubectl.ts";
 import { adminKubeconfig, bedDown, bedFolder, bedUp, loseNode, nodes } from "./bed.ts";
-import { images } from "./images.ts";
+import { installOperator } from "./install.ts";
 import { ClientLoad } from "./load.ts";
 import { run } from "./shell.ts";
 
-const root = join(import.meta.dirname, "..", "..");
 const minutes = 60_000;
 
 const cluster = {
@@ -77,29 +75,7 @@ async function healed(
 }
 
 test("helm install, and a cluster of three members is Ready", async (t) => {
-  const helm = await helmFor(adminKubeconfig, bedFolder);
-  for (const namespace of ["system", "apps"]) {
-    await kubectl("create", "namespace", namespace);
-    await kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted");
-  }
-  const started = performance.now();
-  const [operator, member] = [images.operator, images.member].map((image) =>
-    image.slice(0, image.lastIndexOf(":")),
-  );
-  await helm(
-    ...[
-      "install",
-      "one",
-      join(root, "charts", "etcdlike"),
-      "--namespace",
-      "system",
-      "--wait",
-      "--timeout",
-      "5m",
-    ],
-    ...["--set", `image.repository=${operator},memberImage.repository=${member},scope.namespaces={apps}`],
-  );
-  t.diagnostic(`helm install: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  t.diagnostic(`helm install: ${((await installOperator()) / 1000).toFixed(1)} s`);
   const applied = await apply(kubectl, cluster);
   assert.equal(applied.code, 0, applied.stderr);
   const appliedAt = performance.now();

@@ -21,12 +21,22 @@ export interface LoadReport {
   readonly missing: readonly string[];
 }
 
+/** How it speaks to members whose clients use TLS; it verifies that they carry `serverName`. */
+export interface Access {
+  readonly caPem: string;
+  readonly certPem: string;
+  readonly keyPem: string;
+  readonly serverName: string;
+}
+
 const writeTimeoutMs = 5_000;
 const attemptTimeoutMs = 1_000;
 const pauseMs = 20;
 
 export class ClientLoad {
   readonly #endpoints: () => Promise<readonly string[]>;
+  readonly #access: () => Promise<Access | undefined>;
+  #used: Access | undefined;
   readonly #acknowledged: string[] = [];
   #known: readonly string[] = [];
   readonly #clients = new Map<string, Client>();
@@ -36,13 +46,22 @@ export class ClientLoad {
   #isStopping = false;
   #running: Promise<void> = Promise.resolve();
 
-  private constructor(endpoints: () => Promise<readonly string[]>) {
+  private constructor(
+    endpoints: () => Promise<readonly string[]>,
+    access: () => Promise<Access | undefined>,
+  ) {
     this.#endpoints = endpoints;
+    this.#access = access;
   }
 
-  static async start(endpoints: () => Promise<readonly string[]>): Promise<ClientLoad> {
-    const load = new ClientLoad(endpoints);
+  /** Without `access` in clear text; both are asked for again and again, as they change. */
+  static async start(
+    endpoints: () => Promise<readonly string[]>,
+    access: () => Promise<Access | undefined> = async () => undefined,
+  ): Promise<ClientLoad> {
+    const load = new ClientLoad(endpoints, access);
     load.#known = await endpoints();
+    load.#used = await access();
     load.#running = Promise.all([load.#write(), load.#refresh()]).then(() => {});
     return load;
   }
@@ -81,6 +100,12 @@ export class ClientLoad {
     while (!this.#isStopping) {
       await sleep(500);
       this.#known = await this.#endpoints().catch(() => this.#known);
+      const access = await this.#access().catch(() => this.#used);
+      if (JSON.stringify(access) === JSON.stringify(this.#used)) continue;
+      this.#used = access;
+      // Calls under way on the connections before are let finish.
+      for (const client of this.#clients.values()) client.close();
+      this.#clients.clear();
     }
   }
 
@@ -119,9 +144,11 @@ export class ClientLoad {
 
   #call(endpoint: string, path: string, request: Uint8Array): Promise<Uint8Array | undefined> {
     const Generic = makeGenericClientConstructor({}, "load");
+    const access = this.#used;
     const client =
       this.#clients.get(endpoint) ??
-      (new Generic(endpoint, credentials.createInsecure(), {
+      (new Generic(endpoint, credentialsOf(access), {
+        ...(access === undefined ? {} : { "grpc.ssl_target_name_override": access.serverName }),
         "grpc.enable_retries": 0,
         "grpc.max_reconnect_backoff_ms": 500,
         "grpc.initial_reconnect_backoff_ms": 100,
@@ -138,4 +165,13 @@ export class ClientLoad {
       );
     });
   }
+}
+
+function credentialsOf(access: Access | undefined) {
+  if (access === undefined) return credentials.createInsecure();
+  return credentials.createSsl(
+    Buffer.from(access.caPem),
+    Buffer.from(access.keyPem),
+    Buffer.from(access.certPem),
+  );
 }
