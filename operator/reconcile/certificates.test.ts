@@ -2,6 +2,7 @@
 // another at any moment, or when a certificate in use has ended.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createPki } from "../pki/issuer.ts";
 import { Run } from "./testing/run.ts";
 
 const mutual = {
@@ -92,4 +93,64 @@ test("members get new certificates with the names that spec adds, without a rest
     run.world.api.all("pods").map((pod) => pod.metadata.uid),
     pods,
   );
+});
+
+const given = {
+  ...mutual,
+  client: { mode: "Mutual", source: "Secret", secretName: "given" },
+};
+
+/** As cert-manager would: one certificate for everybody, no label of ours. */
+async function writeGiven(run: Run): Promise<void> {
+  const pki = createPki();
+  const validity = { notBeforeMs: run.world.nowMs, notAfterMs: run.world.nowMs + 90 * 86_400_000 };
+  const authority = await pki.makeAuthority("theirs", validity);
+  const pair = await pki.issue(authority, { commonName: "members", hosts: ["localhost"], ...validity });
+  const data = { "tls.crt": pair.certPem, "tls.key": pair.keyPem, "ca.crt": authority.certPem };
+  await run.world.api.request({
+    method: "POST",
+    path: "/api/v1/namespaces/default/secrets",
+    body: {
+      kind: "Secret",
+      metadata: { name: "given" },
+      data: Object.fromEntries(
+        Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString("base64")]),
+      ),
+    },
+  });
+}
+
+test("members wait for a Secret that somebody else writes, and the operator speaks to them with it", async () => {
+  const run = new Run({ spec: { tls: given } });
+  const problem = () =>
+    run.cluster().status?.conditions?.find((one) => one.type === "CertificatesReady")?.message;
+  await run.until(() => problem() === "Secret given is not there");
+  for (let i = 0; i < 10; i++) {
+    await run.passes();
+    run.world.tick();
+  }
+  assert.deepEqual(run.world.podNames(), []);
+  await writeGiven(run);
+  await run.until(() => run.isReady());
+  assert.deepEqual(
+    [...run.certificates().keys()].filter((name) => name.includes("client") || name.includes("operator")),
+    [],
+  );
+  assert.equal(run.cluster().status?.certificates?.find((one) => one.plane === "Client")?.source, "Secret");
+});
+
+test("a Secret of another's under a name that the operator would take is left alone", async () => {
+  const run = new Run({ spec: { tls: mutual } });
+  await run.world.api.request({
+    method: "POST",
+    path: "/api/v1/namespaces/default/secrets",
+    body: { kind: "Secret", metadata: { name: "c-peer-ca" }, data: { mine: "" } },
+  });
+  for (let i = 0; i < 10; i++) {
+    await run.passes();
+    run.world.tick();
+  }
+  assert.deepEqual(run.world.api.get("secrets", "c-peer-ca")?.["data"], { mine: "" });
+  assert.deepEqual(run.world.podNames(), []);
+  assert.ok(run.told.some((text) => /^CertificateFailed: .*c-peer-ca is there already/.test(text)));
 });

@@ -45,12 +45,15 @@ const defaults = {
 };
 
 const pki = rememberingPki();
+const toldMax = 100;
 
 export class Run {
   readonly world = new World();
   /** Changes that were asked for so far. */
   changes = 0;
   crashes = 0;
+  /** The last events. */
+  readonly told: string[] = [];
   holder = 0;
   readonly #options: RunOptions;
   readonly #history: ClusterState[] = [];
@@ -171,7 +174,9 @@ export class Run {
         return this.#history[Math.max(0, this.#history.length - 1 - age)] ?? this.#state();
       },
       readFresh: async () => this.#state(),
-      tell: () => {},
+      tell: (_cluster, { reason, message }) => {
+        if (this.told.push(`${reason}: ${message}`) > toldMax) this.told.shift();
+      },
       onAction: () => {},
     };
   }
