@@ -12,7 +12,14 @@ import { GrpcMembers } from "./member/grpc-members.ts";
 import type { Cluster } from "./model/objects.ts";
 import { createPki } from "./pki/issuer.ts";
 import { type PassPorts, pass } from "./reconcile/pass.ts";
-import { clusterKeyOf, ownedKinds, readCopies, readFresh } from "./reconcile/readers.ts";
+import {
+  clusterKeyOf,
+  isReferring,
+  ownedKinds,
+  readCopies,
+  readFresh,
+  referringKinds,
+} from "./reconcile/readers.ts";
 import { secretReader } from "./reconcile/secret-reader.ts";
 import { runController } from "./runtime/controller.ts";
 import { EventRecorder } from "./runtime/events.ts";
@@ -65,7 +72,7 @@ export async function runOperator(
     identity,
   });
   for (const namespace of settings.namespaces.length === 0 ? [undefined] : settings.namespaces) {
-    for (const resource of [kinds.cluster, ...ownedKinds]) {
+    for (const resource of [kinds.cluster, ...ownedKinds, ...referringKinds]) {
       watched.push(watchedOf({ client, queue, log, namespace, resource }));
     }
   }
@@ -155,7 +162,9 @@ function watchedOf(of: {
   const reflector = new Reflector<KubeObject>({
     client,
     path: resourcePath(resource, { namespace }),
-    ...(resource.kind === kinds.cluster.kind ? {} : { labelSelector: labels.cluster }),
+    ...(resource.kind === kinds.cluster.kind || isReferring(resource)
+      ? {}
+      : { labelSelector: labels.cluster }),
     clock: realClock,
     random: Math.random,
     log,

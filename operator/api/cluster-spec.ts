@@ -1,4 +1,5 @@
 // spec of EtcdLikeCluster: what a user declares.
+import { thresholds } from "./defrag.ts";
 import {
   boolean,
   type Infer,
@@ -56,9 +57,14 @@ const image = object(
 const storage = object(
   {
     size: quantity({
-      description: "Size of every member's volume.",
+      description: "Size of every member's volume. It grows where the storage class allows it.",
       default: "8Gi",
-      rules: [{ rule: "self == oldSelf", message: "size cannot change once the cluster exists" }],
+      rules: [
+        {
+          rule: "!quantity(string(self)).isLessThan(quantity(string(oldSelf)))",
+          message: "size can grow, and never shrink",
+        },
+      ],
     }),
     storageClassName: optional(smallText("Storage class of the volumes; the default class when absent.")),
     reclaimPolicy: oneOf(["Retain", "Delete"], {
@@ -260,6 +266,56 @@ const healing = object(
   { description: "How failed members are replaced.", default: {} },
 );
 
+const maintenance = object(
+  {
+    defrag: optional(
+      object(
+        {
+          ...thresholds,
+          minIntervalSeconds: integer({
+            description: "The least time between the last defragmentation of a member and a further run.",
+            minimum: 600,
+            maximum: 2_592_000,
+            default: 3_600,
+          }),
+        },
+        {
+          description: "An EtcdLikeDefrag is made whenever a member is above one of these.",
+          rules: [
+            {
+              rule: "has(self.freeSpaceAbove) || has(self.quotaUsageAbove)",
+              message: "freeSpaceAbove, quotaUsageAbove or both say when",
+            },
+          ],
+        },
+      ),
+    ),
+  },
+  { description: "What the operator does by itself to keep the cluster well.", default: {} },
+);
+
+const bootstrap = object(
+  {
+    adoptFrom: optional(
+      object(
+        {
+          clusterId: string({
+            description: "Id of that cluster in hexadecimal, as its status and its volumes' annotations say.",
+            minLength: 1,
+            maxLength: 16,
+            pattern: "^[0-9a-f]+$",
+          }),
+        },
+        { description: "Volumes that a former cluster of this name left behind become its members again." },
+      ),
+    ),
+  },
+  {
+    description: "What the cluster is made from, if not from nothing.",
+    rules: [{ rule: "has(self.adoptFrom)", message: "adoptFrom says what the cluster is made from" }],
+  },
+);
+
 const minorOf = (version: string) => `int(${version}.split('.')[1])`;
 
 export const clusterSpec = object(
@@ -297,6 +353,8 @@ export const clusterSpec = object(
     options,
     updateStrategy,
     healing,
+    maintenance,
+    bootstrap: optional(bootstrap),
     paused: boolean({
       description: "The operator only reports, and changes nothing.",
       default: false,

@@ -36,11 +36,13 @@ export type MemberStatus = Infer<typeof memberStatus>;
 
 const operation = object(
   {
-    type: oneOf(["Bootstrap", "Add", "Replace", "Remove", "Update"], {
+    type: oneOf(["Bootstrap", "Add", "Replace", "Remove", "Update", "Defragment", "Adopt"], {
       description: "What is being done.",
     }),
     member: name("The member it is done to."),
     replacement: optional(name("The new member, when one takes another's place.")),
+    run: optional(name("The EtcdLikeDefrag it is part of.")),
+    clusterId: optional(id("The former cluster whose volumes are taken over.")),
     startedAt: dateTime("When it was recorded, before its first step."),
     holder: name("Identity of the operator that recorded it."),
     order: optional(
@@ -90,6 +92,7 @@ export const clusterStatus = object(
         maxItems: 20,
       }),
     ),
+    defragmentedAt: optional(dateTime("When the last defragmentation of a member began.")),
     conditions: optional(conditions),
   },
   { description: "The cluster as it is." },

@@ -1,6 +1,7 @@
 // The CustomResourceDefinitions as the API server takes them.
 import { clusterSpec } from "./cluster-spec.ts";
 import { clusterStatus } from "./cluster-status.ts";
+import { defragSpec, defragStatus } from "./defrag.ts";
 import { group, resources, schemaRevision, schemaRevisionAnnotation, version } from "./group.ts";
 import { memberSpec, memberStatus } from "./member.ts";
 import type { Json, Rule, Schema } from "./schema.ts";
@@ -40,6 +41,13 @@ const definitions: readonly Definition[] = [
       {
         rule: "size(self.metadata.name) <= 43 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         message: "the name is a DNS label of at most 43 characters that begins with a letter",
+      },
+      {
+        rule:
+          "!has(oldSelf.status) || !has(oldSelf.status.clusterId) || " +
+          "(has(self.spec.bootstrap) == has(oldSelf.spec.bootstrap) && " +
+          "(!has(self.spec.bootstrap) || self.spec.bootstrap == oldSelf.spec.bootstrap))",
+        message: "spec.bootstrap cannot change once the cluster is formed",
       },
     ],
     hasScale: true,
@@ -108,6 +116,19 @@ const definitions: readonly Definition[] = [
       { name: "Last", type: "date", jsonPath: ".status.lastScheduleTime" },
       { name: "Last Success", type: "date", jsonPath: ".status.lastSuccessfulTime" },
       age,
+    ],
+  },
+  {
+    resource: resources.defrag,
+    description: "One run that defragments the members of an EtcdLikeCluster, the leader last.",
+    spec: defragSpec,
+    status: defragStatus,
+    columns: [
+      { name: "Cluster", type: "string", jsonPath: ".spec.clusterRef.name" },
+      { name: "Phase", type: "string", jsonPath: ".status.phase" },
+      { name: "Reclaimed", type: "integer", jsonPath: ".status.reclaimedBytes", description: "Bytes" },
+      age,
+      { name: "Message", type: "string", jsonPath: ".status.message", priority: 1 },
     ],
   },
 ];

@@ -21,6 +21,7 @@ export const resources = {
     plural: "etcdlikesnapshotschedules",
     shortName: "elss",
   },
+  defrag: { kind: "EtcdLikeDefrag", plural: "etcdlikedefrags", shortName: "eld" },
 } as const;
 
 export const labels = {
@@ -45,6 +46,8 @@ export const annotations = {
   clusterUid: `${group}/cluster-uid`,
   clusterToken: `${group}/cluster-token`,
   memberId: `${group}/member-id`,
+  /** On volume claims: size, time and text of a refused growth, as JSON. */
+  resizeRefusal: `${group}/resize-refusal`,
   quarantineReason: `${group}/quarantine-reason`,
   /** On a snapshot: a new value asks for another verification. */
   verify: `${group}/verify`,

@@ -114,6 +114,9 @@ test("no cluster is formed where volumes or members of one exist", () => {
   const unformed: Situation = { members: [], status: { clusterId: undefined } };
   assert.match(next(unformed), /^Begin Bootstrap c-0-....$/);
   assert.equal(next({ ...unformed, volumes: ["data-c-7-left"] }), "Wait VolumesExist");
+  const adopting = { bootstrap: { adoptFrom: { clusterId: "c9" } } };
+  assert.equal(next({ ...unformed, spec: adopting }), "Wait VolumesExist");
+  assert.equal(next({ ...unformed, spec: adopting, volumes: ["data-c-7-left"] }), "Wait VolumesExist");
   assert.equal(next({ ...unformed, foreignMembers: ["c-0-gone"] }), "Wait Waiting");
   // The status was lost, and the members remember.
   assert.equal(next({ status: { clusterId: undefined } }), "Latch");

@@ -8,8 +8,11 @@ import { initialClusterOf, memberNameOf, memberOfPeerUrl, schemeOf, volumeNameOf
 import type { Observation } from "../model/observation.ts";
 import { objectKey, renderedObjects } from "../render/objects.ts";
 import { templateHashOf } from "../render/pod.ts";
+import { stepBeforeAdopting } from "./adopt.ts";
 import { problemToStart, stepToCertificates } from "./certificates.ts";
 import { act, begin, type Step, wait } from "./decision.ts";
+import { stepToDefragment } from "./defragment.ts";
+import { stepToGrow } from "./grow.ts";
 import { reasonToReplace } from "./healing.ts";
 import { stepOf } from "./operations.ts";
 import { type Decision, statusOf } from "./status.ts";
@@ -69,6 +72,8 @@ function nextStep(view: View, rendered: Rendered): Step {
     if (operation !== undefined) return stepOf(view, operation, rendered);
     return stepBeforeBootstrap(view);
   }
+  const grown = stepToGrow(view);
+  if (grown !== undefined) return grown;
   if (spec.replicas === 0) return stepToHibernate(view);
 
   // A member without a Pod is not there whatever else is planned.
@@ -81,7 +86,8 @@ function nextStep(view: View, rendered: Rendered): Step {
     stepToHeal(view) ??
     stepToTidy(view) ??
     stepToScale(view) ??
-    stepToUpdate(view, rendered) ?? { kind: "Rest" }
+    stepToUpdate(view, rendered) ??
+    stepToDefragment(view) ?? { kind: "Rest" }
   );
 }
 
@@ -98,21 +104,15 @@ function schemeMismatch({ observation: { cluster, roster } }: View): string | un
 /** The first member forms the cluster, unless anything says that there is one already. */
 function stepBeforeBootstrap(view: View): Step {
   const { observation } = view;
-  const { members, volumes, foreignMembers, cluster } = observation;
+  const { members, foreignMembers, cluster } = observation;
   const latched = members.find((one) => one.spec.clusterId !== undefined);
   if (latched?.spec.clusterId !== undefined) return { kind: "Latch", clusterId: latched.spec.clusterId };
   if (foreignMembers.length > 0) {
     return wait(`members of an earlier cluster of this name are still there: ${foreignMembers.join(", ")}`);
   }
   const seed = members.find((one) => one.spec.role === "Seed");
-  const ownVolumes = members.map((one) => one.spec.volumeName);
-  const kept = volumes.filter((one) => !ownVolumes.includes(one.name)).map((one) => one.name);
-  if (kept.length > 0) {
-    return wait(
-      `volumes of a cluster of this name exist, which a new cluster must not take over: ${kept.join(", ")}`,
-      "VolumesExist",
-    );
-  }
+  const kept = stepBeforeAdopting(view);
+  if (kept !== undefined) return kept;
   if (seed === undefined && cluster.spec.replicas === 0) return { kind: "Rest" };
   return begin(observation, {
     type: "Bootstrap",
@@ -159,6 +159,7 @@ function stepToPods(view: View, operation: Operation | undefined): Step | undefi
 
 /** Whether the operation itself decides about this member's Pod. One that is being replaced may still come back. */
 function isCaredFor(operation: Operation, name: string): boolean {
+  if (operation.type === "Defragment" || operation.type === "Adopt") return false;
   return name === (operation.type === "Replace" ? operation.replacement : operation.member);
 }
 

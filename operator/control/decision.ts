@@ -15,7 +15,7 @@ export type Step =
   /** The recorded operation goes on under this record. */
   | { readonly kind: "Amend"; readonly operation: Operation }
   /** Latch the id of the formed cluster. */
-  | { readonly kind: "Latch"; readonly clusterId: string }
+  | { readonly kind: "Latch"; readonly clusterId: string; readonly clusterToken?: string }
   /** Nothing can be done now. */
   | { readonly kind: "Wait"; readonly reason: WaitReason; readonly message: string }
   /** Nothing has to be done. */
@@ -43,7 +43,7 @@ export function wait(message: string, reason: WaitReason = "Waiting"): Step {
 export function begin(
   { nowMs, holder }: Observation,
   operation: Pick<Operation, "type" | "member" | "reason"> &
-    Partial<Pick<Operation, "replacement" | "order">>,
+    Partial<Pick<Operation, "replacement" | "order" | "run" | "clusterId">>,
 ): Step {
   return { kind: "Begin", operation: { ...operation, startedAt: secondTime(nowMs), holder } };
 }

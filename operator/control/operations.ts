@@ -3,7 +3,9 @@
 import type { Operation } from "../api/cluster-status.ts";
 import { must, never } from "../lib/assert.ts";
 import { remedies } from "../model/exits.ts";
+import { stepOfAdopt } from "./adopt.ts";
 import { act, type Step, wait } from "./decision.ts";
+import { stepOfDefragment } from "./defragment.ts";
 import { reasonToReplace } from "./healing.ts";
 import { freeSlot, isStuck, memberSpecOf, stepBack, stepToLearner, stepToVoter } from "./joining.ts";
 import {
@@ -33,6 +35,10 @@ export function stepOf(view: View, operation: Operation, rendered: Rendered): St
       return stepOfRemove(view, operation);
     case "Update":
       return stepOfUpdate(view, operation, rendered);
+    case "Defragment":
+      return stepOfDefragment(view, operation);
+    case "Adopt":
+      return stepOfAdopt(view, operation);
     default:
       return never(operation.type);
   }

@@ -8,6 +8,7 @@ import { clusterTokenOf } from "../model/names.ts";
 import { type Action, isAboutCertificates } from "./action.ts";
 import { type CertificatesReport, certificatesReportOf } from "./certificates.ts";
 import type { Step } from "./decision.ts";
+import { storageVerdict } from "./grow.ts";
 import { isHealthyVoter, type MemberView, quorumText, type View } from "./view.ts";
 
 export interface Decision {
@@ -45,7 +46,10 @@ export function statusOf(
       ? { votingMembers: view.voters.length, learners: view.learners.length, quorum: quorumText(view) }
       : lastKnownQuorum(before, view)),
     selector: `${labels.cluster}=${cluster.metadata.name}`,
-    clusterToken: before.clusterToken ?? clusterTokenOf(cluster),
+    clusterToken:
+      (step.kind === "Latch" ? step.clusterToken : undefined) ??
+      before.clusterToken ??
+      clusterTokenOf(cluster),
     ...(view.leader === undefined ? {} : { leader: view.leader.name }),
     ...(lowestVersion(view) ??
       (before.currentVersion === undefined ? {} : { currentVersion: before.currentVersion })),
@@ -76,11 +80,12 @@ function recordOf(view: View, step: Step): Partial<ClusterStatus> {
       : step.kind === "Finish"
         ? undefined
         : before.operation && withMessage(before.operation, step);
-  const givesName =
-    step.kind === "Begin" && step.operation.type !== "Remove" && step.operation.type !== "Update";
+  const begun = step.kind === "Begin" ? step.operation.type : undefined;
+  const givesName = begun === "Bootstrap" || begun === "Add" || begun === "Replace";
+  const defragmentedAt = begun === "Defragment" ? secondTime(nowMs) : before.defragmentedAt;
   const replacedAt = [
     ...(before.replacedAt ?? []).filter((at) => nowMs - Date.parse(at) < hourMs),
-    ...(step.kind === "Begin" && step.operation.type === "Replace" ? [secondTime(nowMs)] : []),
+    ...(begun === "Replace" ? [secondTime(nowMs)] : []),
   ].slice(-20);
   const retryAfter =
     step.kind === "Finish" && step.retryAfterMs !== undefined
@@ -91,6 +96,7 @@ function recordOf(view: View, step: Step): Partial<ClusterStatus> {
     ...(operation === undefined ? {} : { operation }),
     incarnations: (before.incarnations ?? 0) + (givesName ? 1 : 0),
     ...(replacedAt.length === 0 ? {} : { replacedAt }),
+    ...(defragmentedAt === undefined ? {} : { defragmentedAt }),
     ...(retryAfter === undefined || Date.parse(retryAfter) <= nowMs ? {} : { retryAfter }),
   };
 }
@@ -204,6 +210,7 @@ function conditionsOf(
     },
     updatedOf(view, status),
     ...certificatesReadyOf(report),
+    storageVerdict(view),
     {
       type: "Paused",
       holds: cluster.spec.paused,
@@ -254,6 +261,8 @@ const operationReasons = {
   Replace: "ReplacingMember",
   Remove: "ScalingIn",
   Update: "Updating",
+  Defragment: "Defragmenting",
+  Adopt: "Adopting",
 } as const;
 
 function progressingOf(view: View, step: Step, status: ClusterStatus): Verdict {
@@ -266,7 +275,9 @@ function progressingOf(view: View, step: Step, status: ClusterStatus): Verdict {
   if (operation !== undefined) {
     const deadlineMs = Date.parse(operation.startedAt) + cluster.spec.progressDeadlineSeconds * 1000;
     const message = `${operation.type} ${operation.member}: ${operation.message ?? operation.reason}`;
-    if (nowMs > deadlineMs) return { type, holds: false, reason: "DeadlineExceeded", message };
+    // A run's members have a time limit of their own.
+    if (nowMs > deadlineMs && operation.type !== "Defragment")
+      return { type, holds: false, reason: "DeadlineExceeded", message };
     return { type, holds: true, reason: operationReasons[operation.type], message };
   }
   if (step.kind === "Wait" && step.reason === "Waiting") {

@@ -69,6 +69,7 @@ export const kinds = {
     plural: "etcdlikesnapshotschedules",
   },
   job: { apiVersion: "batch/v1", kind: "Job", plural: "jobs" },
+  defrag: { apiVersion: "etcdlike.io/v1alpha1", kind: "EtcdLikeDefrag", plural: "etcdlikedefrags" },
   definition: {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",

@@ -16,6 +16,12 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import {
+  AlarmRequest_AlarmAction,
+  AlarmRequestSchema,
+  AlarmResponseSchema,
+  AlarmType,
+  DefragmentRequestSchema,
+  DefragmentResponseSchema,
   MemberAddRequestSchema,
   MemberAddResponseSchema,
   MemberListRequestSchema,
@@ -30,11 +36,22 @@ import {
   StatusResponseSchema,
 } from "../../proto/gen/etcdserverpb/rpc_pb.ts";
 import type { Probe, Roster } from "../model/observation.ts";
-import { type Answer, codes, type Endpoint, MemberError, type Members } from "./port.ts";
+import { LongCalls } from "./long-calls.ts";
+import {
+  type Answer,
+  codes,
+  type Defragmentation,
+  type Endpoint,
+  MemberError,
+  type Members,
+} from "./port.ts";
 
 const askTimeoutMs = 5_000;
 const changeTimeoutMs = 10_000;
 const connectionsMax = 1_000;
+// The run that asks for it has its own, shorter limit; this one only ends a call that nobody waits for.
+const defragmentTimeoutMs = 24 * 3_600_000;
+const defragmentWaitMs = 5_000;
 
 interface Method<I extends DescMessage, O extends DescMessage> {
   readonly path: string;
@@ -57,10 +74,13 @@ const methods = {
   promote: method("Cluster/MemberPromote", MemberPromoteRequestSchema, MemberPromoteResponseSchema),
   remove: method("Cluster/MemberRemove", MemberRemoveRequestSchema, MemberRemoveResponseSchema),
   moveLeader: method("Maintenance/MoveLeader", MoveLeaderRequestSchema, MoveLeaderResponseSchema),
+  defragment: method("Maintenance/Defragment", DefragmentRequestSchema, DefragmentResponseSchema),
+  alarm: method("Maintenance/Alarm", AlarmRequestSchema, AlarmResponseSchema),
 } as const;
 
 export class GrpcMembers implements Members {
   readonly #connections = new Map<string, Client>();
+  readonly #defragmentations = new LongCalls(defragmentWaitMs);
 
   async ask(at: Endpoint): Promise<Answer> {
     try {
@@ -77,6 +97,7 @@ export class GrpcMembers implements Members {
         version: status.version,
         dbSizeBytes: Number(status.dbSize),
         dbInUseBytes: Number(status.dbSizeInUse),
+        dbQuotaBytes: Number(status.dbSizeQuota),
       };
       return { probe, ...(roster === undefined ? {} : { roster }) };
     } catch (error) {
@@ -118,6 +139,26 @@ export class GrpcMembers implements Members {
 
   async moveLeader(at: Endpoint, toId: string): Promise<void> {
     await this.#call(at, methods.moveLeader, { targetID: BigInt(`0x${toId}`) }, changeTimeoutMs);
+  }
+
+  async defragment(at: Endpoint): Promise<Defragmentation> {
+    const outcome = await this.#defragmentations.joinOrStart(at.address, async () => {
+      await this.#call(at, methods.defragment, {}, defragmentTimeoutMs);
+    });
+    if (!outcome.isOver || outcome.error === undefined) return outcome;
+    const { error } = outcome;
+    // Begun by an operator that is gone; or the member went away meanwhile, and is asked again when it is back.
+    const isToCome =
+      error instanceof MemberError &&
+      (error.text.includes("another defragmentation") || error.code === codes.unavailable);
+    if (isToCome) return { isOver: false };
+    return { isOver: true, problem: reasonOf(error) };
+  }
+
+  async disarmNoSpace(at: Endpoint, id: string): Promise<void> {
+    const action = AlarmRequest_AlarmAction.DEACTIVATE;
+    const message = { action, memberID: BigInt(`0x${id}`), alarm: AlarmType.NOSPACE };
+    await this.#call(at, methods.alarm, message, changeTimeoutMs);
   }
 
   close(): void {

@@ -17,6 +17,11 @@ export interface Endpoint {
   };
 }
 
+export type Defragmentation =
+  | { readonly isOver: false }
+  /** `problem`: why it has failed. */
+  | { readonly isOver: true; readonly problem?: string };
+
 export interface Members {
   /** Asks one member; a member that does not answer is an answer, too. */
   ask(at: Endpoint): Promise<Answer>;
@@ -25,6 +30,10 @@ export interface Members {
   remove(at: Endpoint, id: string): Promise<void>;
   /** At the leader. */
   moveLeader(at: Endpoint, toId: string): Promise<void>;
+  /** Begins it or asks after the one that runs, and waits for its end for some seconds. */
+  defragment(at: Endpoint): Promise<Defragmentation>;
+  /** Takes back the NOSPACE alarm of a member. */
+  disarmNoSpace(at: Endpoint, id: string): Promise<void>;
 }
 
 /** gRPC's numbers of the codes that matter here. */

@@ -1,7 +1,7 @@
 // Everything a decision is made from, read once into plain data.
 import type { SecretFact } from "./certificates.ts";
 import type { ExitReason } from "./exits.ts";
-import type { Cluster, Member } from "./objects.ts";
+import type { Cluster, Defrag, Member } from "./objects.ts";
 
 export interface Observation {
   /** Wall clock. */
@@ -13,6 +13,8 @@ export interface Observation {
   readonly members: readonly Member[];
   /** Members that carry the cluster's name and belong to an earlier object of that name. */
   readonly foreignMembers: readonly string[];
+  /** Runs that name this cluster. */
+  readonly defrags: readonly Defrag[];
   readonly pods: readonly PodFact[];
   readonly volumes: readonly VolumeFact[];
   /** By member name; a member without an address is not there. */
@@ -73,6 +75,26 @@ export interface VolumeFact {
   /** The bound volume is gone. */
   readonly isLost: boolean;
   readonly clusterId?: string;
+  readonly clusterToken?: string;
+  /** Of the cluster object that it belongs to, or belonged to. */
+  readonly clusterUid?: string;
+  /** The member it was made for. */
+  readonly member?: string;
+  readonly slot?: number;
+  /** Once it is bound. */
+  readonly bound?: {
+    readonly requestedBytes: number;
+    readonly capacityBytes: number;
+    readonly isFileSystemPending: boolean;
+  };
+  /** The API server did not take this size; wall clock. */
+  readonly resizeRefusal?: ResizeRefusal;
+}
+
+export interface ResizeRefusal {
+  readonly size: string;
+  readonly atMs: number;
+  readonly message: string;
 }
 
 export type Probe =
@@ -89,6 +111,8 @@ export type Probe =
       readonly version: string;
       readonly dbSizeBytes: number;
       readonly dbInUseBytes: number;
+      /** 0 without one. */
+      readonly dbQuotaBytes: number;
     }
   | { readonly isAnswered: false; readonly error: string };
 

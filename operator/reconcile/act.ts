@@ -1,13 +1,16 @@
 // Does what a decision demands. An action that was done before, by an attempt whose answer was lost, counts as done.
+
+import type { DefragStatus } from "../api/defrag.ts";
 import { annotations, apiVersion, labels, memberFinalizer, resources } from "../api/group.ts";
 import { type Action, isAboutCertificates } from "../control/action.ts";
+import { withOutcome } from "../control/defragment.ts";
 import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import { must, never } from "../lib/assert.ts";
 import { type Endpoint, MemberError, type Members } from "../member/port.ts";
 import type { Observation } from "../model/observation.ts";
 import { podOf } from "../render/pod.ts";
-import { volumeClaimOf } from "../render/volume.ts";
+import { volumeClaimOf, volumeOwnersOf } from "../render/volume.ts";
 import { endpointOf } from "./endpoint.ts";
 import { type IssuePorts, issue } from "./issue.ts";
 
@@ -53,10 +56,11 @@ export async function perform(ports: ActPorts, observation: Observation, action:
     case "CreateMember":
       return create(client, kinds.member, namespace, memberObject(observation, action));
     case "UpdateMember": {
-      const { initialCluster, clusterId } = action;
+      const { initialCluster, clusterId, storageSize } = action;
       const spec = {
         ...(initialCluster === undefined ? {} : { initialCluster }),
         ...(clusterId === undefined ? {} : { clusterId }),
+        ...(storageSize === undefined ? {} : { storage: { size: storageSize } }),
       };
       return patch(client, at(kinds.member, action.name), { spec });
     }
@@ -65,6 +69,15 @@ export async function perform(ports: ActPorts, observation: Observation, action:
       return ifThere(remove(client, at(kinds.member, action.name)));
     case "CreateVolume":
       return create(client, kinds.volumeClaim, namespace, volumeClaimOf(observation, action.member));
+    case "ResizeVolume":
+      return resize(client, at(kinds.volumeClaim, action.name), action.size, observation.nowMs);
+    case "ClaimVolume":
+      return patch(client, at(kinds.volumeClaim, action.name), {
+        metadata: {
+          annotations: { [annotations.clusterUid]: observation.cluster.metadata.uid },
+          ownerReferences: volumeOwnersOf(observation.cluster),
+        },
+      });
     case "LatchVolume":
       return patch(client, at(kinds.volumeClaim, action.name), {
         metadata: { annotations: { [annotations.clusterId]: action.clusterId } },
@@ -116,6 +129,15 @@ export async function perform(ports: ActPorts, observation: Observation, action:
       return ask(() => ports.members.remove(quorumEndpoint(observation, action.member), action.id));
     case "MoveLeader":
       return ask(() => ports.members.moveLeader(endpointOf(observation, action.from), action.toId));
+    case "CreateDefrag":
+      return create(client, kinds.defrag, namespace, defragObject(observation, action));
+    case "WriteDefrag":
+      for (const id of action.disarm) await ports.members.disarmNoSpace(quorumEndpoint(observation), id);
+      return ifThere(writeDefrag(client, at(kinds.defrag, action.name), action.status));
+    case "DeleteDefrag":
+      return ifThere(remove(client, at(kinds.defrag, action.name)));
+    case "Defragment":
+      return defragment(ports, observation, action);
     default:
       return never(action);
   }
@@ -146,6 +168,72 @@ function memberObject(
     },
     spec,
   };
+}
+
+/** A refusal is kept with the claim: asked for at every pass, it would hold up everything else. */
+async function resize(
+  client: KubeClient,
+  path: string,
+  size: string | number,
+  nowMs: number,
+): Promise<Outcome> {
+  const noted = (note: string | null) => ({ annotations: { [annotations.resizeRefusal]: note } });
+  try {
+    const spec = { resources: { requests: { storage: size } } };
+    return await patch(client, path, { spec, metadata: noted(null) });
+  } catch (error) {
+    if (!isStatus(error, 403, 422)) throw error;
+    const message = error.message.slice(0, 1_024);
+    return patch(client, path, {
+      metadata: noted(JSON.stringify({ size: String(size), atMs: nowMs, message })),
+    });
+  }
+}
+
+function defragObject(
+  { cluster }: Observation,
+  { name, spec }: Action & { kind: "CreateDefrag" },
+): { readonly [key: string]: unknown } {
+  const { namespace, uid } = cluster.metadata;
+  return {
+    apiVersion,
+    kind: resources.defrag.kind,
+    metadata: {
+      name,
+      namespace,
+      labels: { [labels.cluster]: cluster.metadata.name },
+      ownerReferences: [{ apiVersion, kind: resources.cluster.kind, name: cluster.metadata.name, uid }],
+    },
+    spec,
+  };
+}
+
+async function defragment(
+  { client, members }: ActPorts,
+  observation: Observation,
+  { run: name, member }: Action & { kind: "Defragment" },
+): Promise<Outcome> {
+  const at = endpointOf(observation, member);
+  const outcome = await members.defragment(at);
+  if (!outcome.isOver) return { kind: "NotYet", message: `${member} is being defragmented` };
+  const { probe } = await members.ask(at);
+  const run = must(
+    observation.defrags.find((one) => one.metadata.name === name),
+    "a member is defragmented for a run that exists",
+    { name },
+  );
+  const status = withOutcome(run.status ?? {}, member, {
+    outcome: outcome.problem === undefined ? "Defragmented" : "Failed",
+    ...(outcome.problem === undefined ? {} : { reason: outcome.problem.slice(0, 512) }),
+    ...(probe.isAnswered ? { dbSizeBytesAfter: probe.dbSizeBytes } : {}),
+  });
+  const { namespace } = observation.cluster.metadata;
+  return ifThere(writeDefrag(client, resourcePath(kinds.defrag, { namespace, name }), status));
+}
+
+/** As a whole: a merge patch would keep a message that is over. */
+function writeDefrag(client: KubeClient, path: string, status: DefragStatus): Promise<Outcome> {
+  return patch(client, `${path}/status`, { status: { message: null, ...status } });
 }
 
 async function create(

@@ -3,6 +3,7 @@
 // without a record, or deletes a copy that matters; every run has to arrive.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Defrag, Member } from "../model/objects.ts";
 import { Run, type RunOptions } from "./testing/run.ts";
 
 /** Every change instead of some; `npm run test:operator` sets it. */
@@ -36,6 +37,10 @@ async function ready(run: Run, count: number): Promise<void> {
   assert.ok(run.world.entries.every((entry) => !entry.isLearner));
   assert.equal(run.cluster().status?.operation, undefined);
   assert.equal(run.world.formations, 1);
+}
+
+function defrag(run: Run, name: string): Defrag | undefined {
+  return run.world.api.get("etcdlikedefrags", name) as unknown as Defrag | undefined;
 }
 
 // A bootstrap takes 82 changes; crashes around its end are played with every scenario.
@@ -151,6 +156,86 @@ const scenarios: readonly Scenario[] = [
       run.set({ options: { snapshotCount: 5_000 } });
       await run.until(() => run.cluster().status?.updatedReplicas === 3 && run.isReady());
       await ready(run, 3);
+    },
+  },
+  {
+    name: "a defragmentation of every member, the leader last, and the alarm it ends",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      for (const { id } of run.world.entries) run.world.fullMembers.add(id);
+      await run.world.api.request({
+        method: "POST",
+        path: "/apis/etcdlike.io/v1alpha1/namespaces/default/etcdlikedefrags",
+        body: {
+          kind: "EtcdLikeDefrag",
+          metadata: { name: "run" },
+          spec: {
+            clusterRef: { name: "c" },
+            rule: { all: true, minReclaim: "32Mi" },
+            memberTimeoutSeconds: 3_600,
+          },
+        },
+      });
+      await run.until(() => defrag(run, "run")?.status?.completedAt !== undefined);
+      const status = defrag(run, "run")?.status;
+      assert.deepEqual([status?.phase, status?.reclaimedBytes], ["Succeeded", 1_500_000]);
+      const order = run.world.history.filter((what) => what.startsWith("defragment "));
+      assert.equal(new Set(order).size, 3);
+      assert.equal(order.at(-1), `defragment ${run.world.leaderName()}`);
+      assert.equal(run.world.fullMembers.size, 0);
+      await ready(run, 3);
+    },
+  },
+  {
+    name: "a policy that makes a run once, and lets it go",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      run.set({
+        maintenance: { defrag: { quotaUsageAbove: "80%", minReclaim: 1_000, minIntervalSeconds: 600 } },
+      });
+      const runs = () => run.world.api.all("etcdlikedefrags") as unknown as Defrag[];
+      await run.until(() => runs().some(({ status }) => status?.phase === "Succeeded"));
+      await run.until(() => run.isReady());
+      assert.equal(runs().length, 1);
+      run.world.nowMs += 86_400_000;
+      await run.until(() => runs().length === 0);
+    },
+  },
+  {
+    name: "volumes that grow",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      run.set({ storage: { size: "2Gi" } });
+      const capacities = () =>
+        run.world.api
+          .all("persistentvolumeclaims")
+          .map((claim) => (claim["status"] as { capacity: { storage: string } }).capacity.storage);
+      await run.until(() => run.isReady() && capacities().every((capacity) => capacity === "2Gi"));
+      await ready(run, 3);
+      const sizes = run.world.api.all("etcdlikemembers") as unknown as Member[];
+      assert.ok(sizes.every(({ spec }) => spec.storage.size === "2Gi"));
+    },
+  },
+  {
+    name: "all objects are deleted and declared again, and the volumes are taken over on request",
+    from: bootstrapChanges,
+    play: async (run) => {
+      run.set({ storage: { reclaimPolicy: "Retain" } });
+      await ready(run, 3);
+      const before = names(run);
+      const clusterId = run.cluster().status?.clusterId ?? "";
+      await run.declareAgain();
+      const progress = () =>
+        run.cluster().status?.conditions?.find(({ type }) => type === "Progressing")?.reason;
+      await run.until(() => progress() === "Blocked");
+      assert.equal(memberCount(run), 0);
+      run.set({ bootstrap: { adoptFrom: { clusterId } } });
+      await ready(run, 3);
+      assert.deepEqual(names(run), before);
+      assert.equal(run.cluster().status?.clusterId, clusterId);
     },
   },
   {

@@ -46,6 +46,7 @@ export async function observe(ports: ObservePorts, state: ClusterState): Promise
     cluster,
     members,
     foreignMembers: state.members.filter((one) => !ownedByUs(one)).map((one) => one.metadata.name),
+    defrags: state.defrags,
     pods,
     volumes: state.volumes.map(volumeFactOf),
     probes,

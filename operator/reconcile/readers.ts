@@ -2,7 +2,7 @@
 import { labels } from "../api/group.ts";
 import { isStatus, type KubeClient } from "../kube/client.ts";
 import { type KubeObject, kinds, type Resource, resourcePath } from "../kube/objects.ts";
-import type { Cluster, Member } from "../model/objects.ts";
+import type { Cluster, Defrag, Member } from "../model/objects.ts";
 import type { Secret } from "./secrets.ts";
 import type { ClusterState, Pod, VolumeClaim } from "./state.ts";
 
@@ -17,6 +17,9 @@ export const ownedKinds = [
   kinds.networkPolicy,
 ] as const;
 
+/** Kinds written by users that name their cluster in spec.clusterRef; they carry no label. */
+export const referringKinds: readonly Resource[] = [kinds.defrag];
+
 /** The copy of one kind in one namespace, or in all. */
 export interface Copies {
   readonly resource: Resource;
@@ -24,9 +27,19 @@ export interface Copies {
 }
 
 /** NAMESPACE/NAME of the cluster that an object belongs to, or is. */
-export function clusterKeyOf(resource: Resource, { metadata }: KubeObject): string | undefined {
-  const name = resource.kind === kinds.cluster.kind ? metadata.name : metadata.labels?.[labels.cluster];
+export function clusterKeyOf(resource: Resource, object: KubeObject): string | undefined {
+  const { metadata } = object;
+  const name =
+    resource.kind === kinds.cluster.kind
+      ? metadata.name
+      : isReferring(resource)
+        ? (object as { spec?: { clusterRef?: { name?: string } } }).spec?.clusterRef?.name
+        : metadata.labels?.[labels.cluster];
   return name === undefined ? undefined : `${metadata.namespace ?? ""}/${name}`;
+}
+
+export function isReferring(resource: Resource): boolean {
+  return referringKinds.some((one) => one.kind === resource.kind);
 }
 
 export function readCopies(copies: readonly Copies[], namespace: string, name: string): ClusterState {
@@ -39,18 +52,19 @@ export function readCopies(copies: readonly Copies[], namespace: string, name: s
 }
 
 export async function readFresh(client: KubeClient, namespace: string, name: string): Promise<ClusterState> {
+  const listed: readonly Resource[] = [...ownedKinds, ...referringKinds];
   const [cluster, ...lists] = await Promise.all([
     readCluster(client, namespace, name),
-    ...ownedKinds.map(async (resource) => {
+    ...listed.map(async (resource) => {
       const list = (await client.request({
         method: "GET",
         path: resourcePath(resource, { namespace }),
-        query: { labelSelector: `${labels.cluster}=${name}` },
+        ...(isReferring(resource) ? {} : { query: { labelSelector: `${labels.cluster}=${name}` } }),
       })) as { items: KubeObject[] };
-      return list.items;
+      return list.items.filter((object) => clusterKeyOf(resource, object) === `${namespace}/${name}`);
     }),
   ]);
-  const byKind = new Map(ownedKinds.map((resource, i) => [resource.kind as string, lists[i] ?? []]));
+  const byKind = new Map(listed.map((resource, i) => [resource.kind, lists[i] ?? []]));
   return stateOf(cluster, (resource) => byKind.get(resource.kind) ?? []);
 }
 
@@ -77,6 +91,7 @@ function stateOf(
   return {
     cluster: cluster as unknown as Cluster | undefined,
     members: of(kinds.member) as unknown as Member[],
+    defrags: of(kinds.defrag) as unknown as Defrag[],
     pods: of(kinds.pod) as Pod[],
     volumes: of(kinds.volumeClaim) as VolumeClaim[],
     secrets: of(kinds.secret) as Secret[],

@@ -3,15 +3,17 @@
 import { annotations, labels } from "../api/group.ts";
 import type { Json } from "../api/schema.ts";
 import type { KubeObject } from "../kube/objects.ts";
+import { amountOf } from "../lib/quantity.ts";
 import { exitReasonOf } from "../model/exits.ts";
-import type { Cluster, Member } from "../model/objects.ts";
-import type { PodExit, PodFact, VolumeFact } from "../model/observation.ts";
+import type { Cluster, Defrag, Member } from "../model/objects.ts";
+import type { PodExit, PodFact, ResizeRefusal, VolumeFact } from "../model/observation.ts";
 import { objectKey } from "../render/objects.ts";
 import type { Secret } from "./secrets.ts";
 
 export interface ClusterState {
   readonly cluster: Cluster | undefined;
   readonly members: readonly Member[];
+  readonly defrags: readonly Defrag[];
   readonly pods: readonly Pod[];
   readonly volumes: readonly VolumeClaim[];
   /** Those that carry the cluster's label. */
@@ -40,7 +42,12 @@ export interface Pod extends KubeObject {
 }
 
 export interface VolumeClaim extends KubeObject {
-  readonly status?: { readonly phase?: string };
+  readonly spec?: { readonly resources?: { readonly requests?: { readonly storage?: string | number } } };
+  readonly status?: {
+    readonly phase?: string;
+    readonly capacity?: { readonly storage?: string | number };
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
 }
 
 export function podFactOf(pod: Pod): PodFact {
@@ -78,14 +85,45 @@ function exitOf(
   return { code: ended.exitCode, message, ...pick("reason", exitReasonOf(message)) };
 }
 
-export function volumeFactOf({ metadata, status }: VolumeClaim): VolumeFact {
+export function volumeFactOf({ metadata, spec, status }: VolumeClaim): VolumeFact {
+  const { labels: marks = {}, annotations: notes = {} } = metadata;
+  const slot = marks[labels.slot];
+  const isFileSystemPending =
+    status?.conditions?.some((one) => one.type === "FileSystemResizePending" && one.status === "True") ===
+    true;
+  const bound =
+    status?.phase === "Bound"
+      ? {
+          requestedBytes: amountOf(spec?.resources?.requests?.storage ?? 0),
+          capacityBytes: amountOf(status.capacity?.storage ?? 0),
+          isFileSystemPending,
+        }
+      : undefined;
   return {
     name: metadata.name,
     isTerminating: metadata.deletionTimestamp !== undefined,
-    isQuarantined: metadata.labels?.[labels.quarantined] === "true",
+    isQuarantined: marks[labels.quarantined] === "true",
     isLost: status?.phase === "Lost",
-    ...pick("clusterId", metadata.annotations?.[annotations.clusterId]),
+    ...pick("clusterId", notes[annotations.clusterId]),
+    ...pick("clusterToken", notes[annotations.clusterToken]),
+    ...pick("clusterUid", notes[annotations.clusterUid]),
+    ...pick("member", marks[labels.member]),
+    ...(slot === undefined ? {} : { slot: Number(slot) }),
+    ...pick("bound", bound),
+    ...pick("resizeRefusal", resizeRefusalOf(notes[annotations.resizeRefusal])),
   };
+}
+
+/** The operator's own note; what somebody else wrote there counts for nothing. */
+function resizeRefusalOf(note: string | undefined): ResizeRefusal | undefined {
+  if (note === undefined) return undefined;
+  try {
+    const { size, atMs, message } = JSON.parse(note) as Partial<Record<keyof ResizeRefusal, unknown>>;
+    if (typeof size !== "string" || typeof atMs !== "number" || typeof message !== "string") return undefined;
+    return { size, atMs, message };
+  } catch {
+    return undefined;
+  }
 }
 
 export function objectHashesOf(others: readonly KubeObject[]): Record<string, string> {

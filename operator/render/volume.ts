@@ -15,7 +15,6 @@ export function volumeClaimOf(
     { name },
   );
   const { metadata } = cluster;
-  const isOwned = cluster.spec.storage.reclaimPolicy === "Delete";
   return {
     apiVersion: "v1",
     kind: "PersistentVolumeClaim",
@@ -28,13 +27,7 @@ export function volumeClaimOf(
         [annotations.clusterToken]: spec.clusterToken,
         ...(spec.clusterId === undefined ? {} : { [annotations.clusterId]: spec.clusterId }),
       },
-      ...(isOwned
-        ? {
-            ownerReferences: [
-              { apiVersion, kind: resources.cluster.kind, name: metadata.name, uid: metadata.uid },
-            ],
-          }
-        : {}),
+      ownerReferences: volumeOwnersOf(cluster),
     },
     spec: {
       accessModes: ["ReadWriteOnce"],
@@ -44,4 +37,13 @@ export function volumeClaimOf(
         : { storageClassName: spec.storage.storageClassName }),
     },
   };
+}
+
+/** Only under Delete a volume goes with its cluster. */
+export function volumeOwnersOf({
+  metadata,
+  spec,
+}: Observation["cluster"]): readonly { readonly [key: string]: Json }[] {
+  if (spec.storage.reclaimPolicy !== "Delete") return [];
+  return [{ apiVersion, kind: resources.cluster.kind, name: metadata.name, uid: metadata.uid }];
 }

@@ -3,7 +3,7 @@ import type { ClusterStatus } from "../../api/cluster-status.ts";
 import type { SecretFact } from "../../model/certificates.ts";
 import type { ExitReason } from "../../model/exits.ts";
 import { initialClusterOf, peerUrlOf } from "../../model/names.ts";
-import type { Cluster, Member } from "../../model/objects.ts";
+import type { Cluster, Defrag, Member } from "../../model/objects.ts";
 import type { Observation, Probe, RosterEntry } from "../../model/observation.ts";
 import { objectKey, renderedObjects } from "../../render/objects.ts";
 import { templateHashOf } from "../../render/pod.ts";
@@ -28,6 +28,10 @@ export interface Situation {
   /** Members that answer for another cluster. */
   readonly foreign?: readonly string[];
   readonly foreignMembers?: readonly string[];
+  readonly defrags?: readonly Defrag[];
+  readonly alarms?: readonly { readonly memberId: string; readonly alarm: string }[];
+  /** Size, used part and quota of every store; 1, 1 and 0 without it. */
+  readonly sizes?: readonly [number, number, number];
   /** Further volumes. */
   readonly volumes?: readonly string[];
   readonly strays?: readonly RosterEntry[];
@@ -52,6 +56,9 @@ export function tlsOf(peer: "None" | "Mutual", client: "None" | "Server" | "Mutu
     rotation,
   } as const;
 }
+const boundVolume = {
+  bound: { requestedBytes: 2 ** 30, capacityBytes: 2 ** 30, isFileSystemPending: false },
+};
 
 export function observationOf(situation: Situation): Observation {
   const count = situation.replicas ?? 3;
@@ -67,6 +74,7 @@ export function observationOf(situation: Situation): Observation {
     isLearner: false,
   }));
   const running = names.filter((name) => situation.withoutPod?.includes(name) !== true);
+  const [dbSizeBytes, dbInUseBytes, dbQuotaBytes] = situation.sizes ?? [1, 1, 0];
   const probeOf = (name: string): Probe =>
     silent.has(name)
       ? { isAnswered: false, error: "connection refused" }
@@ -79,8 +87,9 @@ export function observationOf(situation: Situation): Observation {
           isParticipating: hasQuorum,
           raftIndex: 100,
           version: "0.1.0",
-          dbSizeBytes: 1,
-          dbInUseBytes: 1,
+          dbSizeBytes,
+          dbInUseBytes,
+          dbQuotaBytes,
         };
   const observation: Observation = {
     nowMs,
@@ -88,16 +97,28 @@ export function observationOf(situation: Situation): Observation {
     cluster,
     members: names.map((name, slot) => memberOf(situation, name, slot)),
     foreignMembers: situation.foreignMembers ?? [],
+    defrags: situation.defrags ?? [],
     pods: [],
     volumes: [
       ...names
         .filter((name) => situation.withoutVolume?.includes(name) !== true)
         .map((name) => `data-${name}`),
       ...(situation.volumes ?? []),
-    ].map((name) => ({ name, isTerminating: false, isQuarantined: false, isLost: false, clusterId: "c1" })),
+    ].map((name) => ({
+      name,
+      isTerminating: false,
+      isQuarantined: false,
+      isLost: false,
+      clusterId: "c1",
+      ...boundVolume,
+    })),
     probes: Object.fromEntries(running.map((name) => [name, probeOf(name)])),
     roster: hasQuorum
-      ? { clusterId: "c1", members: [...entries, ...(situation.strays ?? [])], alarms: [] }
+      ? {
+          clusterId: "c1",
+          members: [...entries, ...(situation.strays ?? [])],
+          alarms: situation.alarms ?? [],
+        }
       : undefined,
     objectHashes: {},
     secrets: situation.secrets ?? [],
@@ -164,6 +185,7 @@ function clusterOf(situation: Situation, names: readonly string[]): Cluster {
       options: {},
       updateStrategy: { type: "RollingMember" },
       healing: { replaceAfterSeconds: 900, maxReplacementsPerHour: 2 },
+      maintenance: {},
       paused: false,
       progressDeadlineSeconds: 600,
       ...situation.spec,

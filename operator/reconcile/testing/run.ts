@@ -1,7 +1,7 @@
 // Passes over one cluster in a World, with a crash at a chosen change.
 
 import { kinds } from "../../kube/objects.ts";
-import type { Cluster, Member } from "../../model/objects.ts";
+import type { Cluster, Defrag, Member } from "../../model/objects.ts";
 import { type PassPorts, pass } from "../pass.ts";
 import { type Secret, textOf } from "../secrets.ts";
 import type { ClusterState, Pod, VolumeClaim } from "../state.ts";
@@ -40,6 +40,7 @@ const defaults = {
   options: {},
   updateStrategy: { type: "RollingMember" },
   healing: { replaceAfterSeconds: 60, maxReplacementsPerHour: 20 },
+  maintenance: {},
   paused: false,
   progressDeadlineSeconds: 120,
 };
@@ -60,11 +61,7 @@ export class Run {
 
   constructor(options: RunOptions) {
     this.#options = options;
-    void this.world.api.request({
-      method: "POST",
-      path: "/apis/etcdlike.io/v1alpha1/namespaces/default/etcdlikeclusters",
-      body: { kind: "EtcdLikeCluster", metadata: { name: "c" }, spec: { ...defaults, ...options.spec } },
-    });
+    void this.#declare({ ...defaults, ...options.spec });
     this.world.api.beforeChange = (request) => {
       const name = request.path.split("/").at(-1) ?? "";
       const { world } = this;
@@ -102,6 +99,23 @@ export class Run {
     );
   }
 
+  #declare(spec: object): Promise<unknown> {
+    return this.world.api.request({
+      method: "POST",
+      path: "/apis/etcdlike.io/v1alpha1/namespaces/default/etcdlikeclusters",
+      body: { kind: "EtcdLikeCluster", metadata: { name: "c" }, spec },
+    });
+  }
+
+  /** Deletes the cluster, waits until nothing but volumes is left of it, and declares it anew. */
+  async declareAgain(): Promise<void> {
+    const { api } = this.world;
+    const { spec } = this.cluster();
+    api.erase("etcdlikeclusters", "c");
+    await this.until(() => ["etcdlikemembers", "pods"].every((plural) => api.all(plural).length === 0));
+    await this.#declare(spec);
+  }
+
   isReady(): boolean {
     const { status, metadata } = this.cluster();
     const ready = status?.conditions?.find((one) => one.type === "Ready");
@@ -115,7 +129,7 @@ export class Run {
       if (done()) return;
       this.world.tick();
     }
-    const { status } = this.cluster();
+    const status = this.world.api.get("etcdlikeclusters", "c")?.["status"];
     throw new Error(`not reached within ${ticksMax} s; status ${JSON.stringify(status, null, 1)}`);
   }
 
@@ -163,6 +177,8 @@ export class Run {
         promote: (at, id) => guard(() => world.promote(at, id)),
         remove: (at, id) => guard(() => world.remove(at, id)),
         moveLeader: (at, toId) => guard(() => world.moveLeader(at, toId)),
+        defragment: (at) => guard(() => world.defragment(at)),
+        disarmNoSpace: (at, id) => guard(() => world.disarmNoSpace(at, id)),
       },
       pki,
       readSecret: async (_namespace, name) => api.get("secrets", name) as Secret | undefined,
@@ -191,6 +207,7 @@ export class Run {
     return {
       cluster: api.get("etcdlikeclusters", "c") as unknown as Cluster | undefined,
       members: of<Member>("etcdlikemembers"),
+      defrags: of<Defrag>("etcdlikedefrags"),
       pods: of<Pod>("pods"),
       volumes: of<VolumeClaim>("persistentvolumeclaims"),
       secrets: of<Secret>("secrets"),

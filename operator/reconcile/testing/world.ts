@@ -1,9 +1,17 @@
 // A small world for the operator: kubelets that start and stop members, disks that can be wiped or damaged, and
 // members that form a cluster by etcd's rules. It knows what the operator must never do, and throws Violation at
 // the very call that does it.
+import type { Operation } from "../../api/cluster-status.ts";
 import { annotations } from "../../api/group.ts";
 import { must } from "../../lib/assert.ts";
-import { type Answer, codes, type Endpoint, MemberError, type Members } from "../../member/port.ts";
+import {
+  type Answer,
+  codes,
+  type Defragmentation,
+  type Endpoint,
+  MemberError,
+  type Members,
+} from "../../member/port.ts";
 import type { Roster, RosterEntry } from "../../model/observation.ts";
 import { Certificates } from "./certificates.ts";
 import { MemoryApi, type StoredObject } from "./memory-api.ts";
@@ -13,12 +21,20 @@ interface Disk {
   /** Undefined until a member has started on it. */
   memberId?: string;
   isDamaged: boolean;
+  dbSizeBytes: number;
 }
 
 interface Running {
   readonly memberId: string;
+  /** When its defragmentation began, if one is under way. */
+  defragmentingSince?: number;
   readonly startedTick: number;
 }
+
+const dbInUseBytes = 500_000;
+const dbQuotaBytes = 1_050_000;
+/** Ticks that a defragmentation takes. */
+const defragmentTicks = 2;
 
 /** Ticks after which a learner has the leader's log. */
 const catchUpTicks = 3;
@@ -42,6 +58,8 @@ export class World implements Members {
   readonly lostPods = new Set<string>();
   /** As etcd up to 3.6: no member is added unless all voters are connected. */
   isStrict = false;
+  /** Ids of members that raised NOSPACE. */
+  readonly fullMembers = new Set<string>();
   beforeCall: (what: string) => void = () => {};
   readonly history: string[] = [];
 
@@ -67,6 +85,7 @@ export class World implements Members {
       else if (!this.#running.has(pod.metadata.uid)) this.#start(pod);
     }
     for (const volume of this.api.all("persistentvolumeclaims")) {
+      this.#provide(volume);
       const isUsed = this.api.all("pods").some((pod) => claimOf(pod) === volume.metadata.name);
       if (volume.metadata.deletionTimestamp !== undefined && !isUsed) {
         this.#disks.delete(volume.metadata.uid);
@@ -76,6 +95,16 @@ export class World implements Members {
     this.#elect();
     const running = this.api.all("pods").filter((pod) => this.#running.has(pod.metadata.uid));
     this.certificates.tick(running, this.nowMs);
+  }
+
+  /** A claim is bound, and grows with what it asks for. */
+  #provide({ metadata, ...claim }: StoredObject): void {
+    const { resources } = claim["spec"] as { resources: { requests: { storage: string } } };
+    const { storage } = resources.requests;
+    const status = claim["status"] as { capacity?: { storage: string } } | undefined;
+    if (status?.capacity?.storage === storage) return;
+    const now = { phase: "Bound", capacity: { storage } };
+    this.api.edit("persistentvolumeclaims", metadata.name, { status: now });
   }
 
   #end(pod: StoredObject): void {
@@ -94,7 +123,7 @@ export class World implements Members {
       spec: { nodeName: "node" },
       status: { phase: "Running", podIP: address },
     });
-    const disk = this.#disks.get(claim.metadata.uid) ?? { isDamaged: false };
+    const disk = this.#disks.get(claim.metadata.uid) ?? { isDamaged: false, dbSizeBytes: 1_000_000 };
     this.#disks.set(claim.metadata.uid, disk);
     const outcome = this.#boot(pod, disk);
     if (typeof outcome === "object") {
@@ -269,13 +298,14 @@ export class World implements Members {
       isParticipating,
       raftIndex: hasCaughtUp ? 1_000 : 10,
       version: "0.1.0",
-      dbSizeBytes: 1_000_000,
-      dbInUseBytes: 500_000,
+      dbSizeBytes: this.#diskOf(entry.id)?.dbSizeBytes ?? 0,
+      dbInUseBytes,
+      dbQuotaBytes,
     };
     const roster: Roster = {
       clusterId: this.#clusterId,
       members: structuredClone(this.#entries),
-      alarms: [],
+      alarms: [...this.fullMembers].map((memberId) => ({ memberId, alarm: "NOSPACE" })),
     };
     return isParticipating ? { probe, roster } : { probe };
   }
@@ -323,14 +353,50 @@ export class World implements Members {
     this.#leaderId = toId;
   }
 
+  async defragment(at: Endpoint): Promise<Defragmentation> {
+    const running = this.#at(at);
+    const name = this.#entries.find((entry) => entry.id === running?.memberId)?.name ?? "";
+    this.#change(at, `defragment ${name}`);
+    const member = must(running, "a member whose call was answered runs");
+    const operation = must(this.#operation(), "the change before was checked for it");
+    if (operation.type !== "Defragment" || operation.member !== name) {
+      throw new Violation(`${name} is defragmented while ${operation.type} ${operation.member} is on record`);
+    }
+    const others = this.#voters.filter((entry) => entry.id !== member.memberId && this.#runs(entry.id));
+    if (this.#voters.length > 1 && others.length <= this.#voters.length / 2) {
+      throw new Violation(`${name} is defragmented although the rest has no quorum`);
+    }
+    member.defragmentingSince ??= this.#tick;
+    if (this.#tick - member.defragmentingSince < defragmentTicks) return { isOver: false };
+    delete member.defragmentingSince;
+    const disk = must(this.#diskOf(member.memberId), "a member that runs has a disk");
+    disk.dbSizeBytes = dbInUseBytes;
+    return { isOver: true };
+  }
+
+  async disarmNoSpace(at: Endpoint, id: string): Promise<void> {
+    this.beforeCall(`disarm ${id}`);
+    this.history.push(`disarm ${id}`);
+    if (this.#at(at) === undefined || !this.hasQuorum) throw refusal("etcdserver: no leader");
+    this.fullMembers.delete(id);
+  }
+
+  #diskOf(memberId: string): Disk | undefined {
+    return [...this.#disks.values()].find((disk) => disk.memberId === memberId && !disk.isDamaged);
+  }
+
   #change(at: Endpoint, what: string): void {
     this.beforeCall(what);
     this.history.push(what);
     const running = this.#at(at);
     if (running === undefined || !this.hasQuorum) throw refusal("etcdserver: no leader", codes.unavailable);
-    const operation = (this.api.all("etcdlikeclusters")[0]?.["status"] as { operation?: object } | undefined)
-      ?.operation;
-    if (operation === undefined) throw new Violation(`${what} without an operation on record`);
+    if (this.#operation() === undefined) throw new Violation(`${what} without an operation on record`);
+  }
+
+  /** What is on record as being in flight. */
+  #operation(): Operation | undefined {
+    const status = this.api.all("etcdlikeclusters")[0]?.["status"];
+    return (status as { operation?: Operation } | undefined)?.operation;
   }
 
   #at({ address }: Endpoint): Running | undefined {
