@@ -91,7 +91,7 @@ test("definitions are kept at uninstall unless that is switched off, and are the
   const definitions = (objects: readonly Rendered[]) =>
     objects.filter(({ kind }) => kind === "CustomResourceDefinition");
   const kept = definitions(await rendered());
-  assert.equal(kept.length, 4);
+  assert.equal(kept.length, 5);
   for (const { metadata } of kept) assert.equal(metadata.annotations?.["helm.sh/resource-policy"], "keep");
   const dropped = definitions(await rendered("--set", "crds.keep=false"));
   for (const { metadata } of dropped)
@@ -176,6 +176,13 @@ async function usedByPasses(): Promise<Set<string>> {
   await run.until(() => run.isReady() && run.world.entries.length === 3);
   run.world.damage(run.world.podNames()[0] ?? "");
   await run.until(() => run.isReady() && run.world.entries.length === 3);
+  const policy = { quotaUsageAbove: "80%", minReclaim: 1_000, minIntervalSeconds: 600 };
+  run.set({ maintenance: { defrag: policy }, storage: { size: "2Gi" } });
+  const runs = () => run.world.api.all("etcdlikedefrags").length;
+  await run.until(() => runs() === 1);
+  await run.until(() => run.isReady());
+  run.world.nowMs += 86_400_000;
+  await run.until(() => runs() === 0);
   return used;
 }
 

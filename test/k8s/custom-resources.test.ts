@@ -63,6 +63,7 @@ test("an empty spec gets the documented defaults", async () => {
     options: {},
     updateStrategy: { type: "RollingMember" },
     healing: { replaceAfterSeconds: 900, maxReplacementsPerHour: 2 },
+    maintenance: {},
     paused: false,
     progressDeadlineSeconds: 600,
   });
@@ -175,9 +176,9 @@ for (const name of ["a".repeat(44), "1st", "a.b"]) {
 
 const refusedLater: readonly { readonly what: string; readonly patch: object; readonly text: string }[] = [
   {
-    what: "another size of its volumes",
-    patch: { storage: { size: "9Gi" } },
-    text: "size cannot change once the cluster exists",
+    what: "smaller volumes",
+    patch: { storage: { size: "8000Mi" } },
+    text: "size can grow, and never shrink",
   },
   {
     what: "a storage class it did not have",
@@ -296,6 +297,73 @@ test("a member's identity cannot change, and its latch cannot be undone", async 
   assert.equal((await patch({ clusterId: "cdf818194e3a8c32" })).code, 0);
   assert.match((await patch({ clusterId: "1" })).stderr, /clusterId cannot change/);
   assert.match((await patch({ clusterId: null })).stderr, /clusterId cannot change/);
+});
+
+const defrag = (name: string, spec: object) => ({
+  apiVersion: "etcdlike.io/v1alpha1",
+  kind: "EtcdLikeDefrag",
+  metadata: { name, namespace: "default" },
+  spec: { clusterRef: { name: "defaults" }, ...spec },
+});
+
+test("a run of defragmentation says which members, in one way, and cannot change", async () => {
+  const refused: readonly (readonly [object, RegExp])[] = [
+    [{}, /missing required field "rule"/],
+    [{ rule: {} }, /a rule is either all, or freeSpaceAbove, quotaUsageAbove or both/],
+    [{ rule: { all: true, freeSpaceAbove: "1Gi" } }, /a rule is either all/],
+    [{ rule: { quotaUsageAbove: "101%" } }, /spec.rule.quotaUsageAbove/],
+    [{ rule: { freeSpaceAbove: "-1Gi" } }, /the amount is not negative/],
+  ];
+  for (const [spec, text] of refused) {
+    const outcome = await apply(kubectl, defrag("refused", spec));
+    assert.notEqual(outcome.code, 0, JSON.stringify(spec));
+    assert.match(outcome.stderr, text);
+  }
+  const outcome = await apply(kubectl, defrag("fine", { rule: { quotaUsageAbove: "80%" } }));
+  assert.equal(outcome.code, 0, outcome.stderr);
+  const { spec } = JSON.parse(await kubectl("get", "eld", "fine", "-o", "json")) as { spec: object };
+  assert.deepEqual(spec, {
+    clusterRef: { name: "defaults" },
+    rule: { all: false, quotaUsageAbove: "80%", minReclaim: "32Mi" },
+    memberTimeoutSeconds: 3_600,
+  });
+  const patch = JSON.stringify({ spec: { memberTimeoutSeconds: 60 } });
+  const changed = await kubectl.attempt("patch", "eld", "fine", "--type=merge", "-p", patch);
+  assert.match(changed.stderr, /a run cannot change; create another/);
+});
+
+test("a policy of defragmentation says when", async () => {
+  const outcome = await apply(kubectl, cluster("refused", { maintenance: { defrag: {} } }));
+  assert.notEqual(outcome.code, 0);
+  assert.match(outcome.stderr, /freeSpaceAbove, quotaUsageAbove or both say when/);
+  const fine = cluster("policy", { maintenance: { defrag: { quotaUsageAbove: "80%" } } });
+  assert.equal((await apply(kubectl, fine)).code, 0);
+});
+
+test("what a cluster is made from can be said until it is formed", async () => {
+  const set = (clusterId: string | null) =>
+    kubectl.attempt(
+      ...["patch", "elc", "adopting", "--type=merge", "-p"],
+      JSON.stringify({ spec: { bootstrap: clusterId === null ? null : { adoptFrom: { clusterId } } } }),
+    );
+  assert.equal((await apply(kubectl, cluster("adopting"))).code, 0);
+  assert.equal((await set("c9")).code, 0);
+  assert.equal((await set("c8")).code, 0);
+  assert.match((await set("C8")).stderr, /spec.bootstrap.adoptFrom.clusterId/);
+  const formed = JSON.stringify({ status: { clusterId: "c8" } });
+  await kubectl("patch", "elc", "adopting", "--subresource=status", "--type=merge", "-p", formed);
+  for (const other of ["c7", null]) {
+    assert.match((await set(other)).stderr, /bootstrap cannot change once the cluster is formed/);
+  }
+  await kubectl("scale", "elc", "adopting", "--replicas=5");
+});
+
+test("a volume can be declared larger", async () => {
+  assert.equal((await apply(kubectl, cluster("larger", { storage: { size: "1024Mi" } }))).code, 0);
+  for (const size of ["1Gi", "2Gi", 4_294_967_296]) {
+    const patch = JSON.stringify({ spec: { storage: { size } } });
+    await kubectl("patch", "elc", "larger", "--type=merge", "-p", patch);
+  }
 });
 
 test("kubectl get etcdlike lists all of them", async () => {

@@ -51,6 +51,10 @@ for (const kind of ["etcd", "etcdlike"] satisfies readonly MemberKind[]) {
     await members.remove(at, id);
     await assert.rejects(members.remove(at, id), { isDoneAlready: true });
     assert.equal((await members.ask(at)).roster?.members.length, 1);
+
+    assert.ok(probe.dbQuotaBytes > probe.dbSizeBytes);
+    assert.deepEqual(await members.defragment(at), { isOver: true });
+    await members.disarmNoSpace(at, probe.memberId);
   });
 }
 
