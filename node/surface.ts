@@ -1,6 +1,8 @@
 // Everything clients connect to: services, the gRPC server and the HTTP server before them, and the listeners.
 
 import { createHash, randomBytes } from "node:crypto";
+import { answerBytesMax } from "./answer-bytes.ts";
+import { AnswerMemory } from "./api/answer-memory.ts";
 import { ClusterService } from "./api/cluster-service.ts";
 import { DowngradeService } from "./api/downgrade-service.ts";
 import { KvService } from "./api/kv-service.ts";
@@ -45,7 +47,7 @@ export interface ServicesOptions {
 export function createServices({ api, calls, config, log, spool }: ServicesOptions): MemberServices {
   const leader = new LeaderAsker({ replica: api.replica, clock: realClock });
   return {
-    kv: new KvService(api, collectYoungGarbage),
+    kv: new KvService(api, new AnswerMemory(answerBytesMax()), collectYoungGarbage),
     watch: new WatchService(api),
     lease: new LeaseService({ api, leader, calls, newLeaseId }),
     maintenance: new MaintenanceService(api),

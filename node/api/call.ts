@@ -19,7 +19,8 @@ export type UnaryHandler<Request, Response> = (request: Request, call: Call) => 
 
 /** Where the answer of a call goes that was begun without a promise. Only the first word counts. */
 export interface Answer<Response> {
-  succeed(response: Response): void;
+  /** `release` runs when what the response holds is free: it has left, or nobody waits for it. Once or more. */
+  succeed(response: Response, release?: () => void): void;
   /** An ApiError goes to the client as it is; anything else is a bug. */
   fail(error: unknown): void;
 }

@@ -4,6 +4,7 @@ import type { Clock } from "../lib/clock.ts";
 import { silentMetrics } from "../lib/metrics.ts";
 import type { Replica } from "../replica/replica.ts";
 import { codecs } from "../wire/codecs.ts";
+import { AnswerMemory } from "./answer-memory.ts";
 import type { Call } from "./call.ts";
 import type { ApiError } from "./errors.ts";
 import { KvService } from "./kv-service.ts";
@@ -48,7 +49,7 @@ test("a client that takes nothing of a RangeStream for 60 s is cut off", async (
     abort: (error) => aborted.push(error),
   };
   const request = codecs.RangeRequest.create({ key: Uint8Array.of(0), serializable: true });
-  const chunks = new KvService(api, () => {}).rangeStream(request, call);
+  const chunks = new KvService(api, new AnswerMemory(1 << 20), () => {}).rangeStream(request, call);
   await chunks.next();
   const [first] = timers;
   await chunks.next();

@@ -22,6 +22,7 @@ import {
   SortTarget,
   type TxnRequest,
 } from "../wire/rpc.ts";
+import type { AnswerMemory, AnswerShare } from "./answer-memory.ts";
 import type { Answer, Call } from "./call.ts";
 import { ApiError, apiError } from "./errors.ts";
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from "./kv-checks.ts";
@@ -40,11 +41,13 @@ const stallSeconds = 60;
 
 export class KvService {
   readonly #api: MemberApi;
+  readonly #answers: AnswerMemory;
   readonly #collectYoungGarbage: () => void;
 
   /** `collectYoungGarbage` frees what was allocated lately and is no longer used. */
-  constructor(api: MemberApi, collectYoungGarbage: () => void) {
+  constructor(api: MemberApi, answers: AnswerMemory, collectYoungGarbage: () => void) {
     this.#api = api;
+    this.#answers = answers;
     this.#collectYoungGarbage = collectYoungGarbage;
   }
 
@@ -142,9 +145,9 @@ export class KvService {
     const started = store.startRange(request);
     if (!started.ok) throw revisionError(started);
     const { job } = started;
-    const finish = (): void => {
+    const finish = (share?: AnswerShare): void => {
       try {
-        this.#answerRange(job.answer(), startedMs, answer);
+        this.#answerRange(job.answer(), startedMs, answer, share?.release);
       } finally {
         job.close();
       }
@@ -156,30 +159,46 @@ export class KvService {
       job.close();
       throw error;
     }
-    if (isDone) finish();
-    else
-      this.#goOn(job, call)
-        .then(finish)
-        .catch((error) => answer.fail(error));
+    if (isDone) {
+      finish();
+      return;
+    }
+    const share = this.#answers.open();
+    this.#goOn(job, share, call)
+      .then(() => finish(share))
+      .catch((error) => {
+        share.release();
+        answer.fail(error);
+      });
   }
 
-  /** The slices after the first. */
-  async #goOn(job: RangeJob, call: Call): Promise<void> {
+  /** The slices after the first, as long as there is room for what they read. */
+  async #goOn(job: RangeJob, share: AnswerShare, call: Call): Promise<void> {
+    const step = (): boolean => {
+      const isDone = job.step(readSlice);
+      if (!share.hold(job.heldBytes)) throw apiError("tooManyRequests");
+      return isDone;
+    };
     try {
       await this.#api.givingWay();
       if (call.isCancelled) throw apiError("canceled");
-      await this.#api.inSlices(() => job.step(readSlice), call);
+      await this.#api.inSlices(step, call);
     } catch (error) {
       job.close();
       throw error;
     }
   }
 
-  #answerRange(found: RangeAnswer, startedMs: number, answer: Answer<OutgoingRangeResponse>): void {
+  #answerRange(
+    found: RangeAnswer,
+    startedMs: number,
+    answer: Answer<OutgoingRangeResponse>,
+    release?: () => void,
+  ): void {
     const { clock, metrics } = this.#api.options;
     metrics.ranges.increment();
     metrics.rangeSeconds.observe((clock.nowMs() - startedMs) / 1000);
-    answer.succeed(rangeResponse(this.#api.header(found.revision), found));
+    answer.succeed(rangeResponse(this.#api.header(found.revision), found), release);
   }
 
   async #nextChunk(job: RangeStreamJob, checkStore: () => void): Promise<OutgoingRangeStreamResponse> {

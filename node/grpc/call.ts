@@ -9,6 +9,7 @@ import { framed } from "./frames.ts";
 import type { GrpcHead, Target } from "./head.ts";
 import type { Connection } from "./http2/connection.ts";
 import { writeUint32 } from "./http2/protocol.ts";
+import type { Source } from "./http2/stream.ts";
 import { type Message, messageHeadBytes } from "./message-queue.ts";
 import { malformedMessage } from "./status.ts";
 
@@ -76,10 +77,11 @@ export function frameOf(head: GrpcHead, response: Uint8Array): Uint8Array {
 }
 
 /** An encoded response in pieces, with its head before the first. */
-export function framedPieces(pieces: Pieces): Pieces {
+export function framedPieces(pieces: Pieces, onGone: (() => void) | undefined): Source {
   let isBegun = false;
   return {
     size: messageHeadBytes + pieces.size,
+    onGone,
     next() {
       if (isBegun) return pieces.next();
       isBegun = true;

@@ -91,8 +91,11 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
     this.fail(error);
   }
 
-  succeed(response: unknown): void {
-    if (this.#isEnded) return;
+  succeed(response: unknown, release?: () => void): void {
+    if (this.#isEnded) {
+      release?.();
+      return;
+    }
     const { route, metrics } = this.#target;
     const connection = this.#connection;
     const isPlain = this.#head.encoding !== "gzip";
@@ -103,14 +106,17 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
       length = pieces?.size ?? bytes.length;
       if (pieces !== undefined || !isPlain || !connection.answer(this.#streamId, this.#stream, bytes)) {
         if (connection.isOverloaded) {
+          release?.();
           this.onOverload();
           return;
         }
         if (pieces === undefined)
           this.#queue((stream) => connection.sendBody(stream, frameOf(this.#head, bytes)));
-        else this.#queue((stream) => connection.sendBodyFrom(stream, framedPieces(pieces)));
+        else this.#queue((stream) => connection.sendBodyFrom(stream, framedPieces(pieces, release)));
       }
+      if (pieces === undefined) release?.();
     } catch (error) {
+      release?.();
       this.fail(error);
       return;
     }

@@ -79,6 +79,9 @@ export interface RangeView {
   readonly release: (() => void) | undefined;
 }
 
+/** What a record in an answer takes beside its bytes: the view of them, and its place in lists. */
+const recordOverheadBytes = 128;
+
 /** Comparing two versions costs so much less than reading a record. */
 const comparisonsPerRecord = 10;
 
@@ -113,6 +116,7 @@ export class RangeJob {
   /** Keys that passed the filters. */
   #matches = 0;
   #kvs: Uint8Array[] = [];
+  #heldBytes = 0;
   #bytesLeft = 0;
   /** Where the walk went on only to count, so that the next page need not. */
   #cut: { readonly next: Uint8Array; readonly count: number } | undefined;
@@ -140,6 +144,11 @@ export class RangeJob {
 
   get isDone(): boolean {
     return this.#isDone;
+  }
+
+  /** What the job and its answer hold, about. */
+  get heldBytes(): number {
+    return this.#heldBytes;
   }
 
   /** After the last slice. */
@@ -210,6 +219,7 @@ export class RangeJob {
     const needsValue = this.#request.sortTarget === sortTargets.value;
     const record = needsValue ? this.#read(version) : undefined;
     const value = record === undefined ? undefined : decodeKeyValue(record).value;
+    this.#heldBytes += (record?.length ?? 0) + recordOverheadBytes;
     this.#candidates.push({ version, order: this.#count, record, value });
     // The limit cuts before the sort when no order was asked for; one more is kept, so that it shows as `more`.
     if (this.#request.sortOrder === sortOrders.none && !this.#isFiltered)
@@ -237,7 +247,9 @@ export class RangeJob {
   }
 
   #take(record: Uint8Array): void {
-    this.#kvs.push(this.#request.keysOnly ? withoutValue(record) : record);
+    const kv = this.#request.keysOnly ? withoutValue(record) : record;
+    this.#kvs.push(kv);
+    this.#heldBytes += kv.length + recordOverheadBytes;
   }
 
   /** The page is full: true when what lies behind it was counted before. */

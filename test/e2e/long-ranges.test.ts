@@ -14,7 +14,7 @@ import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { TestClient } from "../conformance/client.ts";
 import { type Member, start } from "../tools/member.ts";
-import { fill } from "./support/bulk.ts";
+import { fill, RawReader } from "./support/bulk.ts";
 import { nodePath, Running } from "./support/command.ts";
 import { latencyText, putsDuring } from "./support/latency.ts";
 import { inMebibytes, mebibyte, memoryOf, peakAnonymous, resetPeak } from "./support/memory.ts";
@@ -24,6 +24,10 @@ const valueBytes = 1024;
 const streamBytesMax = 16 * mebibyte;
 const rangeFactorMax = 2;
 const warmUpStreams = 3;
+const rangesCount = 64;
+/** Above what answers may hold together, 512 MiB, by what V8 leaves uncollected; all 64 would take 13 GiB. */
+const crowdBytesMax = 1024 * mebibyte;
+const resourceExhausted = 8;
 
 test("long ranges stay within their memory, and puts go on", async (t) => {
   const member = await start({ kind: "etcdlike" });
@@ -62,6 +66,20 @@ test("long ranges stay within their memory, and puts go on", async (t) => {
     assert.ok(rise <= rangeFactorMax * bytes, `${rise / bytes} times`);
   });
 
+  await t.test("O3: 64 ranges over everything at once are shed, and the member goes on", async (t) => {
+    const before = await memoryOf(member.pid);
+    const { result, peak } = await rangesAtOnce(member, rangesCount);
+    const rise = peak - before.anonymous;
+    const { served, refused } = result;
+    t.diagnostic(`${served} served, ${refused} refused; memory +${inMebibytes(rise)}`);
+    assert.equal(served + refused, rangesCount);
+    assert.ok(served > 0 && refused > 0);
+    assert.ok(rise <= crowdBytesMax, inMebibytes(rise));
+    // Everything that they held is free again.
+    assert.ok((await read(member, "range")) > keyCount * valueBytes);
+    assert.ok((await client.call("Put", { key: "after", value: "x" })).ok);
+  });
+
   await t.test("puts are answered while long ranges are read", async (t) => {
     for (const [what, during] of [
       ["alone", () => delay(2000)],
@@ -82,6 +100,18 @@ async function read(member: Member, how: "stream" | "range"): Promise<number> {
   }).finished;
   assert.equal(code, 0, stderr);
   return Number(stdout);
+}
+
+/** All of them begin at once, each on a connection of its own. */
+async function rangesAtOnce(member: Member, count: number) {
+  const readers = Array.from({ length: count }, () => new RawReader(member.endpoint));
+  const ranges = Promise.allSettled(readers.map((reader) => reader.range()));
+  const peak = await peakAnonymous(member.pid, ranges);
+  const outcomes = await ranges;
+  for (const reader of readers) reader.close();
+  const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+  for (const { reason } of refused) assert.equal(reason.code, resourceExhausted, String(reason));
+  return { result: { served: count - refused.length, refused: refused.length }, peak };
 }
 
 async function anonymousRise(member: Member, how: "stream" | "range") {

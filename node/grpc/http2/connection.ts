@@ -195,7 +195,10 @@ export class Connection implements Flushable {
 
   /** A body that is made while it leaves. */
   sendBodyFrom(stream: Stream, source: Source): void {
-    if (!stream.isLocalOpen || !this.isOpen) return;
+    if (!stream.isLocalOpen || !this.isOpen) {
+      source.onGone?.();
+      return;
+    }
     this.#pings.onSent();
     this.sender.bodyFrom(stream, source);
   }

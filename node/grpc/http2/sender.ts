@@ -143,6 +143,7 @@ export class Sender {
   drop(stream: Stream): void {
     this.queuedBytes -= stream.queuedBytes + stream.sourceBytes;
     stream.queue = undefined;
+    stream.source?.onGone?.();
     stream.source = undefined;
     stream.sourceBytes = 0;
     stream.queuedBytes = 0;
@@ -235,6 +236,7 @@ export class Sender {
     while (stream.source !== undefined && stream.queuedBytes === 0) {
       const piece = stream.source.next();
       if (piece === undefined) {
+        stream.source.onGone?.();
         stream.source = undefined;
         return;
       }

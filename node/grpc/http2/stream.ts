@@ -19,6 +19,8 @@ export interface Source {
   /** Of all pieces together. */
   readonly size: number;
   next(): Uint8Array | undefined;
+  /** Runs when all pieces were made, or none is wanted any more. */
+  readonly onGone: (() => void) | undefined;
 }
 
 /** A queue of this much or less has room for more. */
