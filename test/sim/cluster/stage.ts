@@ -4,7 +4,7 @@
 import { assert } from "../../../node/lib/assert.ts";
 import { textOf, utf8 } from "../../../node/lib/bytes.ts";
 import type { FatalError } from "../../../node/lib/fatal.ts";
-import { type NodeId, nodeId } from "../../../node/lib/ids.ts";
+import { type NodeId, nodeId, noLease } from "../../../node/lib/ids.ts";
 import { SeededRandom } from "../../../node/lib/random.ts";
 import type { MembershipChange } from "../../../node/membership/change.ts";
 import type { ReadOutcome } from "../../../node/replica/read-barrier.ts";
@@ -158,9 +158,14 @@ export class Stage {
     return found() as Replica;
   }
 
-  put(id: NodeId, key: string, value: string): { revision: number | undefined; isOver: boolean } {
+  put(
+    id: NodeId,
+    key: string,
+    value: string,
+    lease = noLease,
+  ): { revision: number | undefined; isOver: boolean } {
     const answer: { revision: number | undefined; isOver: boolean } = { revision: undefined, isOver: false };
-    const put = codecs.PutRequest.create({ key: utf8(key), value: utf8(value) });
+    const put = codecs.PutRequest.create({ key: utf8(key), value: utf8(value), lease });
     this.replica(id).propose({ put }, (outcome) => {
       answer.isOver = true;
       if (outcome.ok) answer.revision = outcome.revision;
@@ -169,8 +174,8 @@ export class Stage {
   }
 
   /** A put that is acknowledged. */
-  write(id: NodeId, key: string, value: string): number {
-    const answer = this.put(id, key, value);
+  write(id: NodeId, key: string, value: string, lease = noLease): number {
+    const answer = this.put(id, key, value, lease);
     this.runUntil(() => answer.isOver, `an answer to ${key}=${value}`);
     assert(answer.revision !== undefined, "the write was acknowledged", { key, value });
     return answer.revision;

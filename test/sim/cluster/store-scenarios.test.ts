@@ -1,0 +1,237 @@
+// Bugs of stores, logs, watches and leases in clusters like this one, each played once on purpose. The ids are those of
+// the scenario list.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type LeaseId, leaseId, type NodeId } from "../../../node/lib/ids.ts";
+import { SeededRandom } from "../../../node/lib/random.ts";
+import type { WatchStream } from "../../../node/mvcc/watch-stream.ts";
+import type { Replica } from "../../../node/replica/replica.ts";
+import { codecs } from "../../../node/wire/codecs.ts";
+import { Stage, valueIn } from "./stage.ts";
+
+/** Stores travel soon, and the log is short. */
+const shortLog = { snapshotCount: 10, snapshotCatchupEntries: 1, flushIntervalMs: 20 };
+const everyKey = Uint8Array.of(0);
+
+function followerOf(stage: Stage, leader: Replica): NodeId {
+  const follower = stage.running.find((one) => one.nodeId !== leader.nodeId);
+  assert.ok(follower !== undefined);
+  return follower.nodeId;
+}
+
+test("W1: power cut in the middle of an append leaves a member that starts, with everything acknowledged", () => {
+  const stage = new Stage({ voters: 1, settings: { logStepMsMax: 4 } });
+  const id = stage.awaitLeader().nodeId;
+  const random = new SeededRandom(11);
+  let torn = 0;
+  for (let i = 0; i < 150; i++) {
+    stage.write(id, "k", `v${i}`);
+    const last = stage.put(id, "last", `${i}`.padEnd(random.below(3_000), "."));
+    stage.runFor(random.below(6));
+    stage.member(id).crash(true);
+    stage.member(id).start();
+    stage.awaitLeader();
+    assert.equal(stage.readServed(id, "k"), `v${i}`);
+    if (last.revision !== undefined) assert.ok(stage.readServed(id, "last")?.startsWith(`${i}`));
+    else torn++;
+  }
+  assert.ok(torn > 20, `${torn} appends were under way`);
+});
+
+test("W4: power cut at any moment of a store's installation leaves a member that starts and catches up", () => {
+  for (let crashAfterMs = 0; crashAfterMs <= 600; crashAfterMs += 20) {
+    const stage = new Stage({ voters: 3, settings: shortLog });
+    const leader = stage.awaitLeader();
+    const lagging = followerOf(stage, leader);
+    stage.isolate(lagging);
+    for (let i = 0; i < 30; i++) stage.write(leader.nodeId, `k${i % 5}`, `v${i}`);
+    stage.runFor(500);
+    stage.network.mend();
+    stage.runUntil(
+      () => stage.sent.some(({ type, to }) => type === "MsgSnap" && to === lagging),
+      "a store is sent",
+    );
+    stage.runFor(crashAfterMs);
+    stage.member(lagging).crash(true);
+    stage.member(lagging).start();
+    stage.awaitAgreement();
+    assert.equal(valueIn(stage.replica(lagging), "k4"), "v29", `crash after ${crashAfterMs} ms`);
+  }
+});
+
+test("M1: members killed at random moments under load never differ at the same index", () => {
+  const stage = new Stage({ voters: 3, settings: { ...shortLog, snapshotCount: 50, logStepMsMax: 5 } });
+  const random = new SeededRandom(3);
+  stage.awaitLeader();
+  let acknowledged = 0;
+  for (let round = 0; round < 120; round++) {
+    const puts = stage.running.map(({ nodeId: id }, i) => stage.put(id, `k${i}`, `${round}`));
+    stage.runFor(random.below(80));
+    const victim = stage.running[random.below(stage.running.length)] as Replica;
+    stage.member(victim.nodeId).crash(random.below(2) === 0);
+    stage.runFor(random.below(30));
+    stage.agreement.equalHashes(stage.running);
+    stage.member(victim.nodeId).start();
+    stage.runFor(random.below(400));
+    stage.agreement.equalHashes(stage.running);
+    acknowledged += puts.filter(({ revision }) => revision !== undefined).length;
+  }
+  assert.ok(acknowledged > 100, `${acknowledged} puts were acknowledged`);
+  stage.awaitAgreement();
+});
+
+test("R17: leases are the same when the log is applied again after a restart, and after another one", () => {
+  const stage = new Stage({ voters: 1, settings: { flushIntervalMs: 1_000_000 } });
+  const id = stage.awaitLeader().nodeId;
+  grant(stage, id, leaseId(1n), 100);
+  grant(stage, id, leaseId(2n), 100);
+  stage.write(id, "kept", "v", leaseId(1n));
+  stage.write(id, "gone", "v", leaseId(2n));
+  ask(stage, id, { leaseRevoke: codecs.LeaseRevokeRequest.create({ ID: leaseId(2n) }) });
+  const facts = (replica: Replica): unknown => [
+    replica.lessor.leases(),
+    replica.store.currentRevision,
+    valueIn(replica, "kept"),
+    valueIn(replica, "gone"),
+  ];
+  const before = facts(stage.replica(id));
+  assert.deepEqual(before, [[1n], 4, "v", undefined]);
+  for (let restart = 0; restart < 2; restart++) {
+    stage.member(id).crash(false);
+    stage.member(id).start();
+    stage.readServed(id, "kept");
+    assert.deepEqual(facts(stage.replica(id)), before);
+  }
+});
+
+for (const isCompacted of [false, true]) {
+  const end = isCompacted ? "is told from where on it may go on" : "sees every revision once and in order";
+  test(`M5: a watcher on a follower that is brought up by a ${isCompacted ? "compacted " : ""}store ${end}`, () => {
+    const stage = new Stage({ voters: 3, settings: shortLog });
+    const leader = stage.awaitLeader();
+    const lagging = followerOf(stage, leader);
+    for (let i = 0; i < 5; i++) stage.write(leader.nodeId, "k", `before ${i}`);
+    stage.awaitAgreement();
+    const first = stage.replica(lagging).store.currentRevision + 1;
+    const streams = [0, first - 3, first + 200].map((start) => watchAll(stage, lagging, start));
+    stage.isolate(lagging);
+    for (let i = 0; i < 60; i++) stage.write(leader.nodeId, `k${i % 5}`, `v${i}`);
+    const compactRevision = isCompacted ? first + 50 : 0;
+    if (isCompacted)
+      ask(stage, leader.nodeId, { compaction: { revision: compactRevision, physical: false } });
+    stage.runFor(1_000);
+    stage.network.mend();
+    stage.awaitAgreement();
+    assert.ok(
+      stage.sent.some(({ type, to }) => type === "MsgSnap" && to === lagging),
+      "a store was sent",
+    );
+    const last = stage.write(leader.nodeId, "k", "after");
+    stage.awaitAgreement();
+    stage.runFor(1_000);
+    const [fresh, early, future] = streams.map(readAll);
+    assert.deepEqual(future, { revisions: [], compactRevision: 0 }, "nothing is told before its time");
+    assert.equal(fresh?.compactRevision, compactRevision);
+    assert.equal(early?.compactRevision, compactRevision);
+    const until = isCompacted ? first - 1 : last;
+    assert.deepEqual(fresh?.revisions, span(first, until));
+    assert.deepEqual(early?.revisions, span(first - 3, until));
+  });
+}
+
+for (const isCutOff of [true, false]) {
+  const name = isCutOff ? "is deposed" : "goes on to lead";
+  test(`L1: a leader whose disk stalls for longer than a lease lives, and ${name}, ends no lease that is renewed`, () => {
+    const stage = new Stage({ voters: 3 });
+    const old = stage.awaitLeader();
+    const ttlSeconds = 4;
+    const lease = leaseId(7n);
+    grant(stage, old.nodeId, lease, ttlSeconds);
+    stage.write(old.nodeId, "session", "mine", lease);
+    stage.member(old.nodeId).diskStalledUntilMs = stage.nowMs + 5 * ttlSeconds * 1000;
+    if (isCutOff) {
+      stage.isolate(old.nodeId);
+      stage.runUntil(
+        () => stage.running.some((one) => one.isLeader && one.nodeId !== old.nodeId),
+        "another leader",
+      );
+    }
+    for (let elapsedMs = 0; elapsedMs < 8 * ttlSeconds * 1000; elapsedMs += 500) {
+      if (elapsedMs === 3 * ttlSeconds * 1000) stage.network.mend();
+      renew(stage, lease, ttlSeconds);
+      stage.runFor(500);
+    }
+    stage.awaitAgreement();
+    for (const replica of stage.running) {
+      assert.deepEqual(replica.lessor.leases(), [lease]);
+      assert.equal(valueIn(replica, "session"), "mine");
+    }
+  });
+}
+
+/** Proposes, and waits until it is applied. */
+function ask(stage: Stage, id: NodeId, operation: Parameters<Replica["propose"]>[0]): void {
+  let isApplied = false;
+  stage.replica(id).propose(operation, (outcome) => {
+    assert.ok(
+      outcome.ok,
+      JSON.stringify(operation, (_, value) => `${value}`),
+    );
+    isApplied = true;
+  });
+  stage.runUntil(() => isApplied, "an answer");
+}
+
+function grant(stage: Stage, id: NodeId, lease: LeaseId, ttlSeconds: number): void {
+  ask(stage, id, { leaseGrant: codecs.LeaseGrantRequest.create({ ID: lease, TTL: ttlSeconds }) });
+}
+
+/** At whoever leads and can show it; asked again until it is answered. */
+function renew(stage: Stage, lease: LeaseId, ttlSeconds: number): void {
+  let isAnswered = false;
+  const attempt = (): void => {
+    for (const leader of stage.running.filter(({ isLeader }) => isLeader)) {
+      leader.readBarrier((outcome) => {
+        if (!outcome.ok || !leader.isLeader) return;
+        const renewal = leader.lessor.renew(lease, stage.member(leader.nodeId).nowMs());
+        if (!renewal.ok && renewal.reason === "not primary") return;
+        assert.deepEqual(renewal, { ok: true, ttlSeconds, hasCheckpoint: false });
+        isAnswered = true;
+      });
+    }
+    if (!isAnswered) stage.after(200, attempt);
+  };
+  attempt();
+  stage.runUntil(() => isAnswered, "a renewal");
+}
+
+function watchAll(stage: Stage, id: NodeId, startRevision: number): WatchStream {
+  const stream = stage.replica(id).hub.openStream(() => {}, stage.nowMs);
+  stream.create({
+    key: everyKey,
+    rangeEnd: everyKey,
+    startRevision,
+    progressNotify: true,
+    filters: [],
+    prevKv: false,
+    watchId: 0n,
+    fragment: false,
+  });
+  return stream;
+}
+
+/** The revisions of all events, as they came, and of the compaction that ended the watch. */
+function readAll(stream: WatchStream): { readonly revisions: number[]; readonly compactRevision: number } {
+  const revisions: number[] = [];
+  let compactRevision = 0;
+  for (let next = stream.next(); next !== undefined; next = stream.next()) {
+    for (const bytes of next.events) revisions.push(codecs.Event.decode(bytes).kv?.modRevision ?? 0);
+    compactRevision = Math.max(compactRevision, next.compactRevision);
+  }
+  return { revisions, compactRevision };
+}
+
+function span(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
