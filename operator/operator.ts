@@ -30,6 +30,7 @@ import { createMetrics } from "./runtime/metrics.ts";
 import { Reflector } from "./runtime/reflector.ts";
 import { WorkQueue } from "./runtime/work-queue.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { SnapshotController } from "./snapshots/controller.ts";
 
 /** Longer silence of a watch than its watchdog allows means that the process is not well. */
 const silenceMaxMs = 300_000;
@@ -77,6 +78,19 @@ export async function runOperator(
     }
   }
 
+  const snapshots = new SnapshotController({
+    client,
+    namespaces: settings.namespaces,
+    clock,
+    random: Math.random,
+    log,
+    clusters: () =>
+      watched
+        .filter(({ resource }) => resource.kind === kinds.cluster.kind)
+        .flatMap(({ reflector }) => [...reflector.all()]),
+  });
+  watched.push(...snapshots.watched);
+
   const ended = new AbortController();
   const end = () => ended.abort();
   signal.addEventListener("abort", end, { once: true });
@@ -108,6 +122,7 @@ export async function runOperator(
         component: "etcdlike-operator",
         instance: identity,
       });
+      const memberSettings = { memberImageRepository: settings.memberImageRepository };
       const ports: PassPorts = {
         client: fenced,
         members,
@@ -115,7 +130,7 @@ export async function runOperator(
         readSecret: secretReader(client, clock),
         clock,
         holder: identity,
-        settings: { memberImageRepository: settings.memberImageRepository },
+        settings: memberSettings,
         readCached: (namespace, name) => readCopies(copiesOf(watched), namespace, name),
         readFresh: (namespace, name) => readFresh(client, namespace, name),
         tell: (cluster, event) => void recorder.tell(kinds.cluster, cluster, event),
@@ -124,6 +139,14 @@ export async function runOperator(
           log.info("action", { kind, result });
         },
       };
+      const takingSnapshots = snapshots.run(
+        {
+          client: fenced,
+          settings: memberSettings,
+          tell: (resource, about, event) => void recorder.tell(resource, about, event),
+        },
+        ended.signal,
+      );
       await runController(
         {
           queue,
@@ -138,7 +161,7 @@ export async function runOperator(
         },
         ended.signal,
       );
-      await keeping;
+      await Promise.all([keeping, takingSnapshots]);
     }
   } finally {
     end();

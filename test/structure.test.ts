@@ -162,6 +162,7 @@ const operatorMayImport: Readonly<Record<string, readonly string[]>> = {
   render: ["lib", "api", "model"],
   control: ["lib", "api", "model", "render"],
   member: ["lib", "model", "proto"],
+  snapshots: ["lib", "api", "kube", "runtime", "model", "render", "control"],
   pki: ["lib"],
   reconcile: ["lib", "api", "kube", "model", "render", "control", "member", "pki"],
 };

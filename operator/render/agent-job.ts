@@ -1,0 +1,159 @@
+// The Job that works on an artifact: one Pod under the restricted security standard, with no rights in the cluster. The
+// operator itself moves none of the bytes.
+import { annotations, apiVersion, labels, resources } from "../api/group.ts";
+import type { Json } from "../api/schema.ts";
+import { fnv1a } from "../model/names.ts";
+import type { Cluster } from "../model/objects.ts";
+import type { Settings } from "../model/observation.ts";
+import type { Snapshot, Task } from "../model/snapshot-objects.ts";
+import { accessTo, sourceOf } from "./artifact.ts";
+import { imageOf } from "./image.ts";
+
+type JsonObject = { readonly [key: string]: Json };
+
+export interface AgentJob {
+  readonly task: Task;
+  readonly snapshot: Snapshot;
+  /** Undefined when it is gone; a snapshot is only taken of one that is there. */
+  readonly cluster: Cluster | undefined;
+  /** Client URLs of members that are asked. */
+  readonly endpoints: readonly string[];
+  /** The Secret with tls.crt, tls.key and ca.crt for them; undefined without TLS. */
+  readonly tlsSecret: string | undefined;
+  readonly settings: Settings;
+}
+
+const userId = 65_532;
+const scratchFolder = "/scratch";
+const tlsFolder = "/etc/etcdlike/client-tls";
+const retriesMax = 3;
+/** The operator reads the result within moments. */
+const keptSeconds = 3_600;
+
+/** Known beforehand, so that a Job whose creation was not confirmed is not made twice. */
+export function jobNameOf(snapshot: Snapshot, task: Task): string {
+  const { name } = snapshot.metadata;
+  if (task === "Take") return `${name}-take`;
+  if (task === "Delete") return `${name}-delete`;
+  return `${name}-v${fnv1a(verifyRequestOf(snapshot) ?? "").toString(36)}`;
+}
+
+/** What the user last asked to have verified again. */
+export function verifyRequestOf({ metadata }: Snapshot): string | undefined {
+  return metadata.annotations?.[annotations.verify]?.slice(0, 253);
+}
+
+export function agentJobOf(job: AgentJob): JsonObject {
+  const { task, snapshot, cluster } = job;
+  const { name, namespace, uid } = snapshot.metadata;
+  const own = {
+    "app.kubernetes.io/name": "etcdlike",
+    "app.kubernetes.io/component": "snapshot",
+    "app.kubernetes.io/managed-by": "etcdlike-operator",
+    [labels.snapshot]: name,
+  };
+  return {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: {
+      name: jobNameOf(snapshot, task),
+      namespace,
+      labels: own,
+      ownerReferences: [{ apiVersion, kind: resources.snapshot.kind, name, uid, controller: true }],
+    },
+    spec: {
+      backoffLimit: retriesMax,
+      activeDeadlineSeconds: snapshot.spec.activeDeadlineSeconds,
+      ttlSecondsAfterFinished: keptSeconds,
+      template: {
+        metadata: {
+          labels: own,
+          // Where nothing runs but this, its node may go.
+          annotations: { "cluster-autoscaler.kubernetes.io/safe-to-evict": "false" },
+        },
+        spec: podSpecOf(job, cluster),
+      },
+    },
+  };
+}
+
+function podSpecOf(job: AgentJob, cluster: Cluster | undefined): JsonObject {
+  const { task, snapshot, settings, tlsSecret } = job;
+  const access = accessTo(sourceOf(snapshot), { isReadOnly: task === "Verify" });
+  // Only one that asks members needs a certificate.
+  const isTls = tlsSecret !== undefined && task === "Take";
+  const { template, image } = cluster?.spec ?? {};
+  return {
+    restartPolicy: "Never",
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: userId,
+      runAsGroup: userId,
+      fsGroup: userId,
+      fsGroupChangePolicy: "OnRootMismatch",
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    ...(image?.pullSecrets === undefined
+      ? {}
+      : { imagePullSecrets: image.pullSecrets.map((secret) => ({ name: secret })) }),
+    ...(template?.nodeSelector === undefined ? {} : { nodeSelector: template.nodeSelector }),
+    ...(template?.tolerations === undefined ? {} : { tolerations: template.tolerations }),
+    containers: [
+      {
+        name: "agent",
+        image: imageOf(cluster, settings),
+        imagePullPolicy: image?.pullPolicy ?? "IfNotPresent",
+        args: ["snapshot", ...argsOf(job, access.args)],
+        env: [{ name: "AWS_EC2_METADATA_DISABLED", value: "true" }, ...access.env],
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ["ALL"] },
+        },
+        volumeMounts: [
+          { name: "scratch", mountPath: scratchFolder },
+          { name: "tmp", mountPath: "/tmp" },
+          ...access.mounts,
+          ...(isTls ? [{ name: "client-tls", mountPath: tlsFolder, readOnly: true }] : []),
+        ],
+      },
+    ],
+    volumes: [
+      { name: "scratch", emptyDir: {} },
+      { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+      ...access.volumes,
+      ...(isTls ? [{ name: "client-tls", secret: { secretName: tlsSecret } }] : []),
+    ],
+  };
+}
+
+function argsOf(job: AgentJob, location: readonly string[]): readonly string[] {
+  const { task, snapshot, endpoints, tlsSecret } = job;
+  const scratch = `--scratch-dir=${scratchFolder}`;
+  switch (task) {
+    case "Take":
+      return ["upload", ...location, scratch, `--endpoints=${endpoints.join(",")}`, ...tlsArgs(tlsSecret)];
+    case "Verify": {
+      const { artifact, revision, hash } = snapshot.status ?? {};
+      const known = [
+        ["sha256", artifact?.sha256],
+        ["revision", revision],
+        ["hash", hash],
+      ].flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}=${value}`]));
+      return ["verify", ...location, scratch, ...known];
+    }
+    case "Delete":
+      return ["delete", ...location];
+  }
+}
+
+function tlsArgs(secret: string | undefined): readonly string[] {
+  if (secret === undefined) return [];
+  return [
+    `--trusted-ca-file=${tlsFolder}/ca.crt`,
+    `--cert-file=${tlsFolder}/tls.crt`,
+    `--key-file=${tlsFolder}/tls.key`,
+  ];
+}
