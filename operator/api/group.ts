@@ -51,8 +51,6 @@ export const annotations = {
   quarantineReason: `${group}/quarantine-reason`,
   /** On a snapshot: a new value asks for another verification. */
   verify: `${group}/verify`,
-  /** On a Job: which verification it answers. */
-  verifyRequest: `${group}/verify-request`,
   /** On clusters, by users: any other value than before renews all certificates of source Auto. */
   rotateCertificates: `${group}/rotate-certificates`,
   /** The same for their certificate authorities. */
