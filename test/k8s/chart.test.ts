@@ -6,12 +6,15 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { KubeConfig } from "@kubernetes/client-node";
 import { parseAllDocuments } from "yaml";
+import { observationOf } from "../../operator/control/testing/situation.ts";
+import type { ApiRequest } from "../../operator/kube/client.ts";
 import { kinds } from "../../operator/kube/objects.ts";
 import { createTransport } from "../../operator/kube/transport.ts";
 import { silentLogger } from "../../operator/lib/log.ts";
 import { Run } from "../../operator/reconcile/testing/run.ts";
 import { EventRecorder } from "../../operator/runtime/events.ts";
 import { ManualClock } from "../../operator/runtime/testing/manual-clock.ts";
+import { SnapshotWorld } from "../../operator/snapshots/testing/world.ts";
 import { freePort } from "../e2e/support/scratch.ts";
 import { startInBackground } from "../tools/background.ts";
 import { type ControlPlane, startControlPlane } from "./support/control-plane.ts";
@@ -147,23 +150,48 @@ function granted(objects: readonly Rendered[]): string[] {
   return [...new Set(found)].sort();
 }
 
+/** VERB GROUP/RESOURCE[/SUBRESOURCE] of a request. Server-side apply of what does not exist asks for create, too. */
+function verbsOf({ path, method, contentType }: ApiRequest): readonly string[] {
+  const found = /^\/(?:api|apis\/([^/]+))\/[^/]+\/namespaces\/[^/]+\/([^/]+)(?:\/[^/]+)?(?:\/([^/]+))?$/.exec(
+    path,
+  );
+  const resource = `${found?.[1] ?? ""}/${found?.[2]}${found?.[3] === undefined ? "" : `/${found[3]}`}`;
+  const verb = { GET: "get", POST: "create", PUT: "update", PATCH: "patch", DELETE: "delete" }[method];
+  return [`${verb} ${resource}`, ...(contentType?.includes("apply") === true ? [`create ${resource}`] : [])];
+}
+
+/** The same of requests as passes over snapshots make them. */
+async function usedBySnapshots(): Promise<readonly string[]> {
+  const used = new Set<string>();
+  const world = new SnapshotWorld({ cluster: observationOf({}).cluster });
+  world.onRequest = (request) => {
+    for (const one of verbsOf(request)) used.add(one);
+  };
+  const template = {
+    destination: { pvc: { claimName: "backups" } },
+    deletionPolicy: "Delete",
+    activeDeadlineSeconds: 3_600,
+  };
+  const clusterRef = { name: "c" };
+  await world.create("etcdlikesnapshots", "one", { spec: { clusterRef, ...template } });
+  await world.until(() => world.names("jobs").length === 1);
+  world.api.edit("etcdlikesnapshots", "one", { metadata: { deletionTimestamp: "2026-03-10T02:59:31Z" } });
+  await world.until(() => world.names("etcdlikesnapshots").length === 0);
+  const often = { schedule: "*/5 * * * *", timeZone: "Etc/UTC", suspend: false, concurrencyPolicy: "Forbid" };
+  const spec = { clusterRef, ...often, template, retention: { keepLast: 1 } };
+  await world.create("etcdlikesnapshotschedules", "often", { spec });
+  await world.until(() => world.names("etcdlikesnapshots").length === 2);
+  await world.until(() => world.names("etcdlikesnapshots").length === 1);
+  return [...used];
+}
+
 /** The same of requests as the passes make them, over the lives of clusters in the small world. */
 async function usedByPasses(): Promise<Set<string>> {
-  const used = new Set<string>();
+  const used = new Set<string>(await usedBySnapshots());
   const run = new Run({ spec: {} });
   const change = run.world.api.beforeChange;
   run.world.api.beforeChange = (request) => {
-    const found =
-      /^\/(?:api|apis\/([^/]+))\/[^/]+\/namespaces\/[^/]+\/([^/]+)(?:\/[^/]+)?(?:\/([^/]+))?$/.exec(
-        request.path,
-      );
-    const resource = `${found?.[1] ?? ""}/${found?.[2]}${found?.[3] === undefined ? "" : `/${found[3]}`}`;
-    const verb = { GET: "get", POST: "create", PUT: "update", PATCH: "patch", DELETE: "delete" }[
-      request.method
-    ];
-    used.add(`${verb} ${resource}`);
-    // Server-side apply of what does not exist asks for create, too.
-    if (request.contentType?.includes("apply") === true) used.add(`create ${resource}`);
+    for (const one of verbsOf(request)) used.add(one);
     change(request);
   };
   await run.until(() => run.isReady());

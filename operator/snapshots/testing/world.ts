@@ -1,6 +1,6 @@
 // A small world for snapshots: Jobs whose agents store, verify and delete artifacts, and an operator that can be
 // stopped at every change. It throws Violation at the very call that does what must never be done.
-import type { KubeClient } from "../../kube/client.ts";
+import type { ApiRequest, KubeClient } from "../../kube/client.ts";
 import { type KubeObject, kinds } from "../../kube/objects.ts";
 import type { Cluster } from "../../model/objects.ts";
 import { MemoryApi, type StoredObject } from "../../reconcile/testing/memory-api.ts";
@@ -34,6 +34,8 @@ export class SnapshotWorld {
   /** Changes that were asked for so far. */
   changes = 0;
   crashes = 0;
+  /** Told of every change that the operator asks for. */
+  onRequest: (request: ApiRequest) => void = () => {};
   readonly #options: SnapshotWorldOptions;
 
   constructor(options: SnapshotWorldOptions) {
@@ -87,8 +89,11 @@ export class SnapshotWorld {
     const { api } = this;
     const all = (plural: string) => () => api.all(plural);
     const client: KubeClient = {
-      request: (request) =>
-        request.method === "GET" ? api.request(request) : this.#change(() => api.request(request)),
+      request: (request) => {
+        if (request.method === "GET") return api.request(request);
+        this.onRequest(request);
+        return this.#change(() => api.request(request));
+      },
       watch: () => api.watch(),
     };
     return {

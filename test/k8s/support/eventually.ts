@@ -2,14 +2,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const defaultTimeoutMs = 120_000;
 
-/** Asks again and again until the answer is true; the timeout only tells a hang from slowness. */
-export async function eventually(
+type NotYet = false | "" | undefined;
+
+/** Asks again and again until there is an answer, and returns it; the timeout only tells a hang from slowness. */
+export async function eventually<T extends boolean | string | object>(
   what: string,
-  ask: () => boolean | Promise<boolean>,
+  ask: () => T | NotYet | Promise<T | NotYet>,
   timeoutMs = defaultTimeoutMs,
-): Promise<void> {
+): Promise<Exclude<T, NotYet>> {
   const deadline = performance.now() + timeoutMs;
-  while (!(await ask())) {
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer as Exclude<T, NotYet>;
     if (performance.now() > deadline) throw new Error(`not within ${timeoutMs / 1000} s: ${what}`);
     await sleep(100);
   }
