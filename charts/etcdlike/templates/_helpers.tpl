@@ -83,6 +83,7 @@ seccompProfile:
 - apiGroups: [etcdlike.io]
   resources: [etcdlikedefrags/status]
   verbs: [patch]
+- apiGroups: [etcdlike.io]
   resources: [etcdlikesnapshots]
   verbs: [list, watch, create, patch, delete]
 - apiGroups: [etcdlike.io]
