@@ -21,6 +21,7 @@ import {
   referringKinds,
 } from "./reconcile/readers.ts";
 import { secretReader } from "./reconcile/secret-reader.ts";
+import { type ClusterFigures, registerClusterMetrics } from "./runtime/cluster-metrics.ts";
 import { runController } from "./runtime/controller.ts";
 import { EventRecorder } from "./runtime/events.ts";
 import { fencedClient } from "./runtime/fenced-client.ts";
@@ -62,6 +63,7 @@ export async function runOperator(
     readyClusters: () => readyClusters(watched),
     certificates: () => certificatesOf(watched),
   });
+  registerClusterMetrics(metrics.registry, () => clustersOf(watched).map(figuresOf));
   const client = createTransport(config, { userAgent: "etcdlike-operator", onAnswer: metrics.request });
   const identity = `${hostname()}_${randomUUID()}`;
   const election = new LeaderElection({
@@ -238,6 +240,20 @@ function certificatesOf(watched: readonly Watched[]) {
         : [{ namespace, name, plane, expiresAtSeconds: Date.parse(expiresAt) / 1_000 }],
     ),
   );
+}
+
+function figuresOf({ metadata: { namespace, name }, spec, status }: Cluster): ClusterFigures {
+  return {
+    namespace,
+    name,
+    desiredMembers: spec.replicas,
+    healthyMembers: status?.readyReplicas ?? 0,
+    conditions: (status?.conditions ?? []).map(({ type, reason, status: is }) => ({
+      type,
+      reason,
+      isTrue: is === "True",
+    })),
+  };
 }
 
 function readyClusters(watched: readonly Watched[]) {

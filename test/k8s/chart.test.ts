@@ -66,6 +66,10 @@ const matrix: readonly (readonly string[])[] = [
   ["--set", "crds.enabled=false,rbac.create=false,serviceAccount.create=false"],
   ["--set", `crds.keep=false,image.digest=sha256:${"0".repeat(64)}`],
   ["--set", "image.pullSecrets={secret},priorityClassName=high,nodeSelector.disk=fast"],
+  [
+    "--set",
+    "monitoring.podMonitor.enabled=true,monitoring.prometheusRule.enabled=true,monitoring.dashboard.enabled=true",
+  ],
 ];
 
 test("the chart is clean for every kind of values", async () => {

@@ -87,6 +87,13 @@ const families: Readonly<Record<string, Family>> = {
     tools: ["kube-apiserver", "kube-controller-manager"],
     linkerFlags: kubernetesLinkerFlags,
   },
+  // Prometheus' own parser of rules and expressions.
+  prometheus: {
+    source: "go/prometheus",
+    packages: ["."],
+    renames: { prometheus: "check-queries" },
+    tools: ["check-queries"],
+  },
   coredns: {
     source: "go/coredns",
     packages: ["."],
