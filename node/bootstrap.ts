@@ -7,18 +7,16 @@ import type { InitialMember, MemberConfig } from "./cli/config.ts";
 import { ownMemberProblem } from "./cli/config.ts";
 import { utf8 } from "./lib/bytes.ts";
 import { FatalError } from "./lib/fatal.ts";
-import { hexId, type NodeId, noNode } from "./lib/ids.ts";
+import { hexId, type NodeId } from "./lib/ids.ts";
 import type { Logger } from "./lib/log.ts";
 import { compatibleVersion } from "./lib/version.ts";
 import { compareVersions, parseVersion, versionOf } from "./membership/cluster-version.ts";
 import { bootstrapClusterId, bootstrapMemberId } from "./membership/identity.ts";
-import { decodeMembers, encodeMember, type Member } from "./membership/member.ts";
-import { realClock } from "./observe/real-clock.ts";
+import { encodeMember, type Member } from "./membership/member.ts";
 import { type Connect, Dialer } from "./peer/dialer.ts";
-import { PeerCalls } from "./peer/peer-calls.ts";
-import { silentPeerMetrics } from "./peer/port.ts";
-import { defaultLimits } from "./peer/settings.ts";
+import type { PeerCalls } from "./peer/peer-calls.ts";
 import type { LogContents } from "./replica/log-store.ts";
+import { clusterAt, describe, strangerCalls } from "./running-cluster.ts";
 import type { Entry } from "./wire/raft.ts";
 import { raftCodecs } from "./wire/raft-codec.ts";
 
@@ -29,17 +27,14 @@ export interface Beginning {
   readonly existing: readonly Member[];
 }
 
-/** etcd waits so long for the members it asks. */
-const askTimeoutMs = 5000;
-
-/** Rejects with the text that etcd would log, or a FatalError DATA_LOST. */
+/** Rejects with the text that etcd would log, or a FatalError DATA_LOST or CLUSTER_MISMATCH. */
 export async function beginMember(config: MemberConfig, connect: Connect, log: Logger): Promise<Beginning> {
   const problem = config.initialClusterState === "new" ? ownMemberProblem(config) : ownNameProblem(config);
   if (problem !== undefined) throw new Error(problem);
   checkDuplicateUrls(config.initialCluster);
   const dialer = new Dialer({ connect });
   try {
-    const calls = callsOf(dialer, log);
+    const calls = strangerCalls(dialer, log);
     return config.initialClusterState === "new"
       ? await beginCluster(config, calls, log)
       : await joinCluster(config, calls, log);
@@ -90,8 +85,18 @@ async function beginCluster(config: MemberConfig, calls: PeerCalls, log: Logger)
   const own = members.find(({ name }) => name === config.name) as Member;
   const others = members.filter(({ id }) => id !== own.id).flatMap(({ peerUrls }) => peerUrls);
   const running = await clusterAt(others, calls, log);
-  const known = running?.members.find(({ id }) => id === own.id);
+  const known = running?.members.find(
+    ({ id, peerUrls }) => id === own.id || isSameList(peerUrls, own.peerUrls),
+  );
   if (known !== undefined && known.clientUrls.length > 0) throw dataLost(known, config);
+  // Real members would begin, and be refused by the others for good.
+  if (running !== undefined && running.clusterId !== clusterId) {
+    throw new FatalError(
+      "CLUSTER_MISMATCH",
+      `the members of --initial-cluster with --initial-cluster-token make the cluster ${hexId(clusterId)}, ` +
+        `but ${running.url} is of the cluster ${describe(running)}`,
+    );
+  }
   return { nodeId: own.id, clusterId, existing: [] };
 }
 
@@ -132,28 +137,6 @@ async function joinCluster(config: MemberConfig, calls: PeerCalls, log: Logger):
   return { nodeId: own.id, clusterId, existing: members };
 }
 
-interface RunningCluster {
-  readonly clusterId: bigint;
-  readonly members: readonly Member[];
-}
-
-/** The cluster as the first member knows it that answers; undefined when none does. */
-async function clusterAt(
-  urls: readonly string[],
-  calls: PeerCalls,
-  log: Logger,
-): Promise<RunningCluster | undefined> {
-  for (const url of [...urls].sort()) {
-    try {
-      const { clusterId, membersJson } = await calls.members(new URL(url));
-      return { clusterId, members: decodeMembers(membersJson) };
-    } catch (error) {
-      log.warn("failed to get cluster response", { address: `${url}/members`, error });
-    }
-  }
-  return undefined;
-}
-
 async function checkVersions(urls: readonly string[], calls: PeerCalls, log: Logger): Promise<void> {
   for (const url of urls) {
     let cluster: string | undefined;
@@ -169,26 +152,6 @@ async function checkVersions(urls: readonly string[], calls: PeerCalls, log: Log
       `incompatible with current running cluster: its version is ${cluster}, this member's ${compatibleVersion}`,
     );
   }
-}
-
-function callsOf(dialer: Dialer, log: Logger): PeerCalls {
-  return new PeerCalls({
-    // It is nobody yet, and what it asks needs no name.
-    local: { nodeId: noNode, clusterId: 0n, peerUrls: () => [] },
-    raft: {
-      receive() {},
-      isRemoved: () => false,
-      reportUnreachable() {},
-      reportSnapshot() {},
-      onRemoved() {},
-    },
-    snapshots: undefined,
-    clock: realClock,
-    logger: log,
-    metrics: silentPeerMetrics,
-    limits: { ...defaultLimits, requestAnswerMs: askTimeoutMs },
-    dialer,
-  });
 }
 
 function ownNameProblem({ name, initialCluster }: MemberConfig): string | undefined {
@@ -227,11 +190,6 @@ function urlsByName(initialCluster: readonly InitialMember[]): Map<string, strin
 
 function isSameList(a: readonly string[], b: readonly string[]): boolean {
   return [...a].sort().join() === [...b].sort().join();
-}
-
-function describe({ clusterId, members }: RunningCluster): string {
-  const texts = members.map(({ id, peerUrls }) => `${hexId(id)}=[${peerUrls.join(" ")}]`);
-  return `{ClusterID:${hexId(clusterId)} Members:[${texts.join(" ")}]}`;
 }
 
 function sha1(bytes: Uint8Array): Uint8Array {

@@ -9,6 +9,7 @@ import { forceNewCluster } from "./migrate/force-new-cluster.ts";
 import { planTakeover, takeOver } from "./migrate/import-store.ts";
 import { storedState } from "./migrate/stored-state.ts";
 import type { Connect } from "./peer/dialer.ts";
+import { checkOwnCluster } from "./running-cluster.ts";
 import type { DataDir } from "./storage/data-dir.ts";
 import { nodeDisk } from "./storage/disk.ts";
 import { finishInstall } from "./storage/lmdb/store-folder.ts";
@@ -35,6 +36,12 @@ export async function openData(
   const place = { memberPath: dataDir.member, walDirectory: walDirectory(location) };
   const takeover = await planTakeover(place, log);
   const opened = openLog(location);
+  if (!config.forceNewCluster) {
+    const { initialAdvertisePeerUrls: peerUrls, initialCluster, name } = config;
+    const others = initialCluster.filter((member) => member.name !== name).map(({ url }) => url);
+    const { clusterId } = opened.contents;
+    await checkOwnCluster({ clusterId, peerUrls, dataDir: config.dataDir }, others, connect);
+  }
   finishInstall(dataDir.member, opened.contents.snapshot.index);
   if (opened.repaired !== undefined)
     log.warn("repaired the torn tail of the write-ahead log", opened.repaired);

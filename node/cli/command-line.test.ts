@@ -265,6 +265,13 @@ test("a new cluster must be this member at its own URLs", () => {
       ["--initial-advertise-peer-urls=http://localhost:2381"],
       /^--initial-cluster has default=http:\/\/localhost:2380 but missing from --initial-advertise-peer-urls=http:\/\/localhost:2381/,
     ],
+    [
+      [
+        "--initial-advertise-peer-urls=http://localhost:2380,http://localhost:2381",
+        "--initial-cluster=default=http://localhost:2380",
+      ],
+      /^--initial-advertise-peer-urls has http:\/\/localhost:2381 but missing from --initial-cluster=default=http:\/\/localhost:2380,default=http:\/\/localhost:2381$/,
+    ],
     [["--name=n", "--initial-cluster=m=http://localhost:2380"], /^couldn't find local name "n"/],
   ];
   for (const [argv, expected] of cases) assert.match(ownMemberProblem(configOf(argv)) ?? "", expected);

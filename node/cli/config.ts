@@ -227,11 +227,16 @@ export function ownMemberProblem({
   if (own.length === 0) {
     return `couldn't find local name "${name}" in the initial cluster configuration`;
   }
-  const clusterUrls = [...own].sort();
   const advertised = [...initialAdvertisePeerUrls].sort();
-  if (clusterUrls.join() !== advertised.join()) {
-    const cluster = clusterUrls.map((url) => `${name}=${url}`).join(",");
-    return `--initial-cluster has ${cluster} but missing from --initial-advertise-peer-urls=${advertised.join(",")}`;
+  const named = (urls: readonly string[]): string => urls.map((url) => `${name}=${url}`).join(",");
+  const notAdvertised = own.filter((url) => !advertised.includes(url));
+  if (notAdvertised.length > 0) {
+    return `--initial-cluster has ${named(notAdvertised)} but missing from --initial-advertise-peer-urls=${advertised.join(",")}`;
+  }
+  const notNamed = advertised.filter((url) => !own.includes(url));
+  if (notNamed.length > 0) {
+    // etcd names all advertised URLs here, those that are missing too.
+    return `--initial-advertise-peer-urls has ${notNamed.join(",")} but missing from --initial-cluster=${named(advertised)}`;
   }
   return undefined;
 }
