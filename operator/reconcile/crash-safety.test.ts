@@ -142,7 +142,7 @@ const scenarios: readonly Scenario[] = [
     play: async (run) => {
       await ready(run, 3);
       const name = first(run);
-      run.world.lostPods.add(run.world.api.get("pods", name)?.metadata.uid ?? "");
+      run.world.loseNodeOf(name);
       await run.until(() => !names(run).includes(name));
       await run.until(() => run.world.api.get("etcdlikemembers", name) === undefined);
       await ready(run, 3);
@@ -294,8 +294,7 @@ const faults: readonly ((run: Run, name: string, random: () => number) => void)[
   (run, name) => run.world.mayLoseOne && run.world.wipe(name),
   (run, name) => run.world.mayLoseOne && run.world.damage(name),
   (run, name) => run.world.api.edit("etcdlikemembers", name, { metadata: { deletionTimestamp: now(run) } }),
-  (run, name) =>
-    run.world.mayLoseOne && run.world.lostPods.add(run.world.api.get("pods", name)?.metadata.uid ?? ""),
+  (run, name) => run.world.mayLoseOne && run.world.loseNodeOf(name),
   (run, _name, random) => run.set({ replicas: [1, 3, 5][Math.floor(random() * 3)] }),
   (run, _name, random) => run.set({ options: { snapshotCount: 1_000 + Math.floor(random() * 1_000) } }),
 ];

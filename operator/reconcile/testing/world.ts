@@ -54,8 +54,8 @@ export class World implements Members {
   #entries: RosterEntry[] = [];
   #leaderId = "";
   #ids = 0;
-  /** Nodes whose Pods neither run nor go away. */
-  readonly lostPods = new Set<string>();
+  /** Pods, by uid, that neither run nor go away. */
+  readonly #lostPods = new Set<string>();
   /** As etcd up to 3.6: no member is added unless all voters are connected. */
   isStrict = false;
   /** Ids of members that raised NOSPACE. */
@@ -80,7 +80,7 @@ export class World implements Members {
     this.#tick++;
     this.nowMs += seconds * 1_000;
     for (const pod of this.api.all("pods")) {
-      if (this.lostPods.has(pod.metadata.uid)) this.#running.delete(pod.metadata.uid);
+      if (this.#lostPods.has(pod.metadata.uid)) this.#running.delete(pod.metadata.uid);
       else if (pod.metadata.deletionTimestamp !== undefined) this.#end(pod);
       else if (!this.#running.has(pod.metadata.uid)) this.#start(pod);
     }
@@ -221,6 +221,13 @@ export class World implements Members {
     const pod = this.api.get("pods", podName);
     if (pod !== undefined) this.#running.delete(pod.metadata.uid);
     this.#elect();
+  }
+
+  /** Its Pod stops at once, so that nobody takes it for a good copy any more. */
+  loseNodeOf(podName: string): void {
+    const pod = this.api.get("pods", podName);
+    if (pod !== undefined) this.#lostPods.add(pod.metadata.uid);
+    this.kill(podName);
   }
 
   wipe(podName: string): void {
