@@ -323,3 +323,34 @@ test("upgrade, rollback and uninstall leave definitions and clusters as NOTES sa
   });
   assert.match(await kubectl("get", "pvc", "-n", "apps", "-o", "name"), /data-first-0-/);
 });
+
+test("a first cluster on request is made once, and is no part of the release", async () => {
+  const install = ["install", "one", chart, "--namespace", "system", "--set", "scope.namespaces={apps}"];
+  const wish = ["--set", "firstCluster.enabled=true,firstCluster.name=mine"];
+  const replicas = () => kubectl("get", "elc", "mine", "-n", "apps", "-o", "jsonpath={.spec.replicas}");
+  await helm(...install, ...wish);
+  assert.equal(await replicas(), "3");
+  await kubectl("scale", "elc", "mine", "-n", "apps", "--replicas=5");
+  await helm("upgrade", "one", chart, "--namespace", "system", "--reuse-values", ...wish);
+  assert.equal(await replicas(), "5");
+  await helm("uninstall", "one", "--namespace", "system");
+  assert.equal(await replicas(), "5");
+  await helm(...install, ...wish);
+  assert.equal(await replicas(), "5", "one that is there is not made anew");
+  await helm("uninstall", "one", "--namespace", "system");
+});
+
+test("definitions that are not kept go with the release, and the clusters with them", async () => {
+  const values = ["--namespace", "system", "--set", "crds.keep=false"];
+  // Those that were kept belong to the release that made them.
+  const refused = await helm.attempt("install", "three", chart, ...values);
+  assert.match(refused.stderr, /invalid ownership metadata/);
+  await helm("install", "three", chart, ...values, "--take-ownership");
+  const notes = await helm("get", "notes", "three", "--namespace", "system");
+  assert.match(notes, /DELETES the custom resource definitions/);
+  await kubectl("delete", "elc", "--all", "-A");
+  await helm("uninstall", "three", "--namespace", "system");
+  await eventually("no definition is left", async () => {
+    return !(await kubectl("get", "crd", "-o", "name")).includes("etcdlike.io");
+  });
+});
