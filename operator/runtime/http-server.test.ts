@@ -42,6 +42,10 @@ test("health says which check fails, and metrics carry what the sources give", a
   assert.match(text, /leader_election_master_status 1\n/);
   assert.match(text, /rest_client_requests_total\{method="GET",code="200"\} 1/);
   assert.match(text, /etcdlike_cluster_ready\{namespace="n",cluster="here"\} 0/);
+  assert.match(
+    text,
+    /etcdlike_operator_certificate_expiry_timestamp_seconds\{namespace="default",cluster="one",plane="Peer"\} 1800000000\n/,
+  );
   assert.doesNotMatch(text, /gone/);
   assert.equal((await get("/other"))[0], 404);
 });
