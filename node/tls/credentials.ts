@@ -10,6 +10,11 @@ import type { TlsSettings } from "./settings.ts";
 
 export type Side = "server" | "client";
 
+/** As in etcd, a list that cannot be read revokes everything: nobody knows what it would say. */
+export type RevokedSerials =
+  | { readonly ok: true; readonly serials: ReadonlySet<string> }
+  | { readonly ok: false };
+
 export class Credentials {
   readonly settings: TlsSettings;
   readonly #side: Side;
@@ -18,7 +23,7 @@ export class Credentials {
   #context: SecureContext | undefined;
   #options: SecureContextOptions = {};
   #crlFingerprint = "";
-  #revoked: ReadonlySet<string> = new Set();
+  #revoked: RevokedSerials = { ok: true, serials: new Set() };
 
   private constructor(settings: TlsSettings, side: Side, log: Logger) {
     this.settings = settings;
@@ -49,14 +54,18 @@ export class Credentials {
   }
 
   /** Serial numbers that are revoked, as the file says now. */
-  async revoked(): Promise<ReadonlySet<string>> {
+  async revoked(): Promise<RevokedSerials> {
     try {
       await this.#loadRevoked();
     } catch (error) {
-      this.#log.warn("cannot load the list of revoked certificates; going on with the one before", {
-        "crl-file": this.settings.crlFile,
-        error,
-      });
+      this.#log.warn(
+        "cannot load the list of revoked certificates; refusing every certificate until it is sound",
+        {
+          "crl-file": this.settings.crlFile,
+          error,
+        },
+      );
+      this.#revoked = { ok: false };
     }
     return this.#revoked;
   }
@@ -92,7 +101,7 @@ export class Credentials {
     const fingerprint = fingerprintOf(crlFile);
     if (fingerprint === this.#crlFingerprint) return;
     this.#crlFingerprint = fingerprint;
-    this.#revoked = await readRevoked(readFileSync(crlFile));
+    this.#revoked = { ok: true, serials: await readRevoked(readFileSync(crlFile)) };
   }
 }
 

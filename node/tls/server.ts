@@ -1,13 +1,18 @@
 // Accepts TLS connections and hands them on once they are verified. The handshake has a deadline, so connections that
 // say nothing go away.
 
+import { constants } from "node:crypto";
 import type { Server, Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 import type { Logger } from "../lib/log.ts";
 import type { Credentials } from "./credentials.ts";
+import { HandshakeGate } from "./handshake-gate.ts";
+import { HostNames } from "./host-names.ts";
 import { refusalOf } from "./peer-check.ts";
 
 const handshakeTimeoutMs = 10_000;
+/** Each takes some tens of kilobytes. Clients that are turned away come again. */
+const handshakesMaxDefault = 1_000;
 
 export interface TlsServerOptions {
   readonly credentials: Credentials;
@@ -15,12 +20,18 @@ export interface TlsServerOptions {
   readonly log: Logger;
   /** `socket.alpnProtocol` tells what was agreed on, false without. */
   readonly onConnection: (socket: TLSSocket) => void;
+  /** Connections that are not verified yet; one more is closed at once. */
+  readonly handshakesMax?: number;
+  readonly hostNames?: HostNames;
 }
 
 /** Not listening yet. */
-export function createTlsServer({ credentials, protocols, log, onConnection }: TlsServerOptions): Server {
+export function createTlsServer(options: TlsServerOptions): Server {
+  const { credentials, protocols, log, onConnection, hostNames = new HostNames() } = options;
   const { settings } = credentials;
   const wantsCert = settings.requiresClientCert || settings.trustedCaFile !== "";
+  // A session that is taken up again would skip the look at the certificate and at those who issued it.
+  const sessions = wantsCert ? { secureOptions: constants.SSL_OP_NO_TICKET } : {};
   const server = createServer({
     ...credentials.current().options,
     handshakeTimeout: handshakeTimeoutMs,
@@ -28,14 +39,16 @@ export function createTlsServer({ credentials, protocols, log, onConnection }: T
     requestCert: wantsCert,
     rejectUnauthorized: wantsCert,
     noDelay: true,
+    ...sessions,
   });
+  const gate = new HandshakeGate(server, options.handshakesMax ?? handshakesMaxDefault, log);
   let known = credentials.current().context;
   // Before the handshake of this very connection begins.
   server.prependListener("connection", () => {
     const { context, options } = credentials.current();
     if (context === known) return;
     known = context;
-    server.setSecureContext(options);
+    server.setSecureContext({ ...options, ...sessions });
   });
   server.on("tlsClientError", (error: Error, socket: Socket) => {
     log.warn("rejected connection", { "remote-addr": socket.remoteAddress, error: error.message });
@@ -46,10 +59,12 @@ export function createTlsServer({ credentials, protocols, log, onConnection }: T
       socket.destroy();
     };
     socket.on("error", onError);
-    void refusalOf(socket, credentials).then((refusal) => {
+    void refusalOf(socket, credentials, hostNames).then((refusal) => {
       socket.off("error", onError);
-      if (refusal === undefined) onConnection(socket);
-      else {
+      if (refusal === undefined) {
+        gate.passed(socket);
+        onConnection(socket);
+      } else {
         log.warn("rejected connection", { "remote-addr": socket.remoteAddress, error: refusal });
         socket.on("error", onError);
         socket.destroy();

@@ -1,12 +1,15 @@
 // TLS over loopback sockets, with certificates that the test makes.
 
 import assert from "node:assert/strict";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect as connectPlain } from "node:net";
 import { test } from "node:test";
 import type { ConnectionOptions } from "node:tls";
 import { silentLogger } from "../lib/log.ts";
 import { Credentials } from "./credentials.ts";
 import { ciphersOf, tlsVersionOf } from "./go-names.ts";
+import { HostNames } from "./host-names.ts";
 import { selfSignedFiles } from "./self-signed.ts";
 import { Authority } from "./testing/authority.ts";
 import { ask, makeBed, serve } from "./testing/bed.ts";
@@ -63,9 +66,107 @@ test("a certificate is refused from the moment on at which it stands in the list
   await bed.ca.revoke(crlFile, [client.serial]);
   assert.match(await ask(bed, port, client), /^refused/);
   assert.equal(await ask(bed, port, other), "hello h2");
+});
+
+test("a list of revoked certificates that cannot be read lets nobody in, as in etcd, until it is sound", async (t) => {
+  const bed = await makeBed(t);
+  const crlFile = `${bed.folder}/revoked.crl`;
+  await bed.ca.revoke(crlFile, []);
+  const port = await serve(t, bed, { crlFile });
+  const client = await bed.ca.issue({ name: "client" });
+  assert.equal(await ask(bed, port, client), "hello h2");
   writeFileSync(crlFile, "no list at all");
-  assert.match(await ask(bed, port, client), /^refused/, "the list before stays in force");
+  for (let i = 0; i < 2; i++) assert.match(await ask(bed, port, client), /^refused/);
+  rmSync(crlFile);
+  assert.match(await ask(bed, port, client), /^refused/);
   assert.match(bed.warnings.join("\n"), /cannot load the list of revoked certificates/);
+  assert.match(bed.warnings.join("\n"), /revoked\.crl cannot be read/);
+  await bed.ca.revoke(crlFile, [], "der");
+  assert.equal(await ask(bed, port, client), "hello h2");
+});
+
+test("a certificate is refused when the authority that issued it is revoked, or cannot be seen", async (t) => {
+  const bed = await makeBed(t);
+  const crlFile = `${bed.folder}/revoked.crl`;
+  await bed.ca.revoke(crlFile, []);
+  const { authority, serial } = await bed.ca.intermediate("below");
+  const client = await authority.issue({ name: "client" });
+  const direct = await bed.ca.issue({ name: "direct" });
+  const both = `${bed.folder}/both.crt`;
+  writeFileSync(both, [bed.ca.caFile, authority.caFile].map((file) => readFileSync(file, "utf8")).join("\n"));
+  assert.equal(
+    await ask(bed, await serve(t, bed), client),
+    "hello h2",
+    "without a list, it is enough to send it",
+  );
+  assert.match(await ask(bed, await serve(t, bed, { crlFile }), client), /^refused/);
+  assert.match(bed.warnings.join("\n"), /the authority "below" is not in .*ca\.crt/);
+  const port = await serve(t, bed, { crlFile, trustedCaFile: both });
+  assert.equal(await ask(bed, port, client), "hello h2");
+  await bed.ca.revoke(crlFile, [serial]);
+  assert.match(await ask(bed, port, client), /^refused/);
+  assert.equal(await ask(bed, port, direct), "hello h2");
+});
+
+test("no session is taken up again, which would skip the look at who issued the certificate", async (t) => {
+  const bed = await makeBed(t);
+  const port = await serve(t, bed);
+  const client = await bed.ca.issue({ name: "client" });
+  // Behind the first of each, the server has a new certificate.
+  for (const maxVersion of ["TLSv1.2", "TLSv1.3", "TLSv1.2", "TLSv1.3"] as const) {
+    let reused = false;
+    let session: Buffer | undefined;
+    for (let i = 0; i < 2; i++) {
+      const options = { maxVersion, ...(session === undefined ? {} : { session }) };
+      const answer = await ask(bed, port, client, options, (socket) => {
+        socket.on("session", (ticket: Buffer) => {
+          session = ticket;
+        });
+        socket.on("close", () => {
+          session ??= socket.getSession();
+        });
+        socket.on("secureConnect", () => {
+          reused = socket.isSessionReused();
+        });
+      });
+      assert.equal(answer, "hello h2");
+    }
+    assert.equal(reused, false, maxVersion);
+    await bed.ca.issue({ name: "server", hosts: ["127.0.0.1"] });
+  }
+});
+
+test("a resolver that does not answer makes nobody wait longer than the deadline", async (t) => {
+  const bed = await makeBed(t);
+  const asked: string[] = [];
+  const never = (what: string): Promise<never> => {
+    asked.push(what);
+    return new Promise(() => {});
+  };
+  const hostNames = new HostNames({ addressesOf: never, namesOf: never }, 100);
+  const port = await serve(t, bed, { checksClientAddress: true }, { hostNames });
+  const client = await bed.ca.issue({ name: "far", hosts: ["far.example", "*.example"] });
+  for (let i = 0; i < 2; i++) assert.match(await ask(bed, port, client), /^refused/);
+  assert.match(bed.warnings.join("\n"), /its names were not looked up in time/);
+  assert.deepEqual(asked, ["far.example", "127.0.0.1"], "one look-up a name, however many wait");
+});
+
+test("handshakes under way are bounded: one more is closed at once, and verified ones do not count", async (t) => {
+  const bed = await makeBed(t);
+  const port = await serve(t, bed, {}, { handshakesMax: 3 });
+  const client = await bed.ca.issue({ name: "client" });
+  for (let i = 0; i < 10; i++) assert.equal(await ask(bed, port, client), "hello h2");
+  const silent = Array.from({ length: 3 }, () => connectPlain(port, "127.0.0.1"));
+  t.after(() => {
+    for (const socket of silent) socket.destroy();
+  });
+  await Promise.all(silent.map((socket) => once(socket, "connect")));
+  assert.match(await ask(bed, port, client), /^refused/);
+  assert.match(await ask(bed, port, client), /^refused/);
+  const complaints = bed.warnings.filter((text) => text.startsWith("rejecting connections"));
+  assert.equal(complaints.length, 1);
+  silent[0]?.destroy();
+  await eventually(async () => (await ask(bed, port, client)) === "hello h2");
 });
 
 test("new connections get a changed certificate, and a broken pair leaves the one before in force", async (t) => {
@@ -150,3 +251,10 @@ test("versions and suites are those of the flags", async (t) => {
   assert.match(await ask(bed, withOld, client, { maxVersion: "TLSv1.2" }), /^refused/);
   assert.throws(() => ciphersOf(["TLS_X"]), /unexpected TLS cipher suite "TLS_X"/);
 });
+
+const attemptsMax = 500;
+
+/** For what the server learns by an event of its own. */
+async function eventually(isSo: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; !(await isSo()); attempt++) assert.ok(attempt < attemptsMax, "it is so in the end");
+}

@@ -25,18 +25,31 @@ export interface IssueOptions {
 
 type Keys = Parameters<typeof x509.X509CertificateGenerator.createSelfSigned>[0]["keys"];
 
+interface AuthorityParts {
+  readonly folder: string;
+  readonly name: string;
+  readonly keys: Keys;
+  readonly certificate: x509.X509Certificate;
+  readonly isRoot: boolean;
+}
+
 export class Authority {
   readonly caFile: string;
   readonly #folder: string;
   readonly #keys: Keys;
   readonly #certificate: x509.X509Certificate;
-  #issued = 0x10;
+  /** Sent behind what it issues; empty for one that is trusted itself. */
+  readonly #chainPem: string;
+  #issued: number;
 
-  private constructor(folder: string, name: string, keys: Keys, certificate: x509.X509Certificate) {
+  private constructor({ folder, name, keys, certificate, isRoot }: AuthorityParts) {
     this.#folder = folder;
     this.caFile = `${folder}/${name}.crt`;
     this.#keys = keys;
     this.#certificate = certificate;
+    this.#chainPem = isRoot ? "" : `\n${certificate.toString("pem")}`;
+    // Serial numbers of two authorities should not meet, as revocation lists know nothing else.
+    this.#issued = isRoot ? 0x10 : 0x1000;
     writeFileSync(this.caFile, certificate.toString("pem"));
   }
 
@@ -51,7 +64,26 @@ export class Authority {
       keys,
       extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
     });
-    return new Authority(folder, name, keys, certificate);
+    return new Authority({ folder, name, keys, certificate, isRoot: true });
+  }
+
+  /** Another authority, below this one. What it issues comes with its certificate. */
+  async intermediate(name: string): Promise<{ readonly authority: Authority; readonly serial: string }> {
+    const keys = await newKeys();
+    const serial = (this.#issued++).toString(16);
+    const certificate = await x509.X509CertificateGenerator.create({
+      serialNumber: serial,
+      subject: `CN=${name}`,
+      issuer: this.#certificate.subject,
+      notBefore: new Date(Date.now() - dayMs),
+      notAfter: new Date(Date.now() + 30 * dayMs),
+      signingAlgorithm: algorithm,
+      publicKey: keys.publicKey,
+      signingKey: this.#keys.privateKey,
+      extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+    });
+    const authority = new Authority({ folder: this.#folder, name, keys, certificate, isRoot: false });
+    return { authority, serial };
   }
 
   /** Writes NAME.crt and NAME.key, over those that were there. */
@@ -76,13 +108,13 @@ export class Authority {
     const key = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
     const certFile = `${this.#folder}/${name}.crt`;
     const keyFile = `${this.#folder}/${name}.key`;
-    writeFileSync(certFile, certificate.toString("pem"));
+    writeFileSync(certFile, `${certificate.toString("pem")}${this.#chainPem}`);
     writeFileSync(keyFile, `-----BEGIN PRIVATE KEY-----\n${key}\n-----END PRIVATE KEY-----\n`);
     return { certFile, keyFile, serial };
   }
 
-  /** Writes the list of these serials, as PEM. */
-  async revoke(file: string, serials: readonly string[]): Promise<void> {
+  /** Writes the list of these serials, as PEM; in DER, as real members want it, when asked to. */
+  async revoke(file: string, serials: readonly string[], form: "pem" | "der" = "pem"): Promise<void> {
     const crl = await x509.X509CrlGenerator.create({
       issuer: this.#certificate.subject,
       thisUpdate: new Date(),
@@ -91,7 +123,7 @@ export class Authority {
       signingKey: this.#keys.privateKey,
       entries: serials.map((serialNumber) => ({ serialNumber, revocationDate: new Date() })),
     });
-    writeFileSync(file, crl.toString("pem"));
+    writeFileSync(file, form === "pem" ? crl.toString("pem") : Buffer.from(crl.rawData));
   }
 }
 

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { type Logger, silentLogger } from "../../lib/log.ts";
 import { Credentials } from "../credentials.ts";
-import { createTlsServer } from "../server.ts";
+import { createTlsServer, type TlsServerOptions } from "../server.ts";
 import type { TlsSettings } from "../settings.ts";
 import { Authority, type IssuedPair } from "./authority.ts";
 
@@ -45,7 +45,12 @@ export async function makeBed(t: TestContext): Promise<Bed> {
 }
 
 /** Serves "hello" to everybody who is let in. Answers with the port. */
-export async function serve(t: TestContext, bed: Bed, changes: Partial<TlsSettings> = {}): Promise<number> {
+export async function serve(
+  t: TestContext,
+  bed: Bed,
+  changes: Partial<TlsSettings> = {},
+  options: Pick<TlsServerOptions, "handshakesMax" | "hostNames"> = {},
+): Promise<number> {
   const log: Logger = {
     ...silentLogger,
     warn: (text, fields) => bed.warnings.push(`${text}: ${String(fields?.["error"])}`),
@@ -56,6 +61,7 @@ export async function serve(t: TestContext, bed: Bed, changes: Partial<TlsSettin
     protocols: ["h2", "http/1.1"],
     log,
     onConnection: (socket) => socket.end(`hello ${socket.alpnProtocol}`),
+    ...options,
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => server.close());
@@ -68,6 +74,7 @@ export function ask(
   port: number,
   pair?: IssuedPair,
   options: ConnectionOptions = {},
+  onSocket: (socket: TLSSocket) => void = () => {},
 ): Promise<string> {
   return new Promise((resolve) => {
     const socket: TLSSocket = connect({
@@ -78,6 +85,7 @@ export function ask(
       ...(pair === undefined ? {} : { cert: readFileSync(pair.certFile), key: readFileSync(pair.keyFile) }),
       ...options,
     });
+    onSocket(socket);
     let text = "";
     socket.on("data", (bytes) => {
       text += String(bytes);
