@@ -78,6 +78,42 @@ test("a Secret that somebody spoilt is reported, left as it is, and made anew on
   await run.until(() => run.isReady());
 });
 
+test("a lost authority is reported and not replaced, and members go on with what they have", async () => {
+  const run = new Run({ spec: { tls: mutual } });
+  await run.until(() => run.isReady());
+  const before = run.certificates();
+  run.world.api.erase("secrets", "c-peer-ca");
+  await run.until(() => {
+    const found = run.cluster().status?.conditions?.find((one) => one.type === "CertificatesReady");
+    return found?.message.startsWith("Secret c-peer-ca is gone") === true;
+  });
+  for (let i = 0; i < 300; i++) {
+    await run.passes();
+    run.world.tick();
+  }
+  assert.deepEqual(
+    [...run.certificates().keys()].sort(),
+    [...before.keys()].filter((name) => name !== "c-peer-ca").sort(),
+  );
+  assert.ok(run.world.hasQuorum);
+});
+
+test("with all its Secrets deleted while it is paused, a cluster begins anew with other authorities", async () => {
+  const run = new Run({ spec: { tls: mutual } });
+  await run.until(() => run.isReady());
+  const before = run.certificates();
+  run.set({ paused: true });
+  await run.passes();
+  for (const name of before.keys()) run.world.api.erase("secrets", name);
+  // Kubelets need two minutes at most, and the client reads its Secret every ten.
+  run.world.certificates.forgivenUntilMs = run.world.nowMs + 11 * 60_000;
+  run.set({ paused: false });
+  await run.until(() => run.isReady() && run.certificates().size === before.size);
+  await run.until(() => run.world.nowMs > run.world.certificates.forgivenUntilMs + 60_000, 1_000);
+  for (const [name, text] of run.certificates()) assert.notEqual(before.get(name), text, name);
+  assert.ok(run.isReady());
+});
+
 test("members get new certificates with the names that spec adds, without a restart", async () => {
   const run = new Run({ spec: { tls: mutual } });
   await run.until(() => run.isReady());

@@ -1,6 +1,7 @@
 // What the small world knows of certificates: kubelets that bring Secrets into Pods, and changes of them a while
 // later; members that hold each other against the files they have; a client that reads its own now and then.
 import { must } from "../../lib/assert.ts";
+import type { Endpoint } from "../../member/port.ts";
 import type { SecretFact } from "../../model/certificates.ts";
 import { type Secret, secretFactOf } from "../secrets.ts";
 import type { MemoryApi, StoredObject } from "./memory-api.ts";
@@ -24,6 +25,8 @@ export class Certificates {
   readonly #files = new Map<string, Projected>();
   #client: Projected | undefined;
   #clientReadAtMs = 0;
+  /** Until then nobody is held to trust anybody: something was done that breaks it for a while. */
+  forgivenUntilMs = 0;
 
   constructor(api: MemoryApi) {
     this.#api = api;
@@ -56,6 +59,7 @@ export class Certificates {
   /** Time has passed, and these Pods run: everybody who connects to somebody has to be believed. */
   tick(running: readonly StoredObject[], nowMs: number): void {
     for (const pod of running) this.mount(pod, nowMs);
+    if (nowMs < this.forgivenUntilMs) return;
     const of = (plane: string) =>
       running.flatMap((pod) => {
         const files = this.#files.get(`${pod.metadata.uid} ${plane}`);
@@ -89,6 +93,13 @@ export class Certificates {
       this.#clientReadAtMs = nowMs;
     }
     return this.#client;
+  }
+
+  /** Whether a member understands how it is spoken to. */
+  admits(pod: StoredObject, { tls }: Endpoint): boolean {
+    const hasTls = secretsOf(pod).some(({ plane }) => plane === "client");
+    if (!hasTls || tls === undefined) return hasTls === (tls !== undefined);
+    return tls.serverName === `${pod.metadata.name}.c-peer.default.svc`;
   }
 
   /** Asked before a Pod is made. */

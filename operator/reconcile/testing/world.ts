@@ -406,10 +406,12 @@ export class World implements Members {
     return (status as { operation?: Operation } | undefined)?.operation;
   }
 
-  #at({ address }: Endpoint): Running | undefined {
-    const ip = address.split(":")[0];
+  #at(at: Endpoint): Running | undefined {
+    const ip = at.address.split(":")[0];
     const uid = [...this.#addresses].find(([, one]) => one === ip)?.[0];
-    return uid === undefined ? undefined : this.#running.get(uid);
+    const pod = this.api.all("pods").find(({ metadata }) => metadata.uid === uid);
+    if (uid === undefined || pod === undefined || !this.certificates.admits(pod, at)) return undefined;
+    return this.#running.get(uid);
   }
 }
 
