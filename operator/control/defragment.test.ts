@@ -7,6 +7,7 @@ import type { Action } from "./action.ts";
 import { decide } from "./decide.ts";
 import type { Step } from "./decision.ts";
 import { reasonToSkip } from "./defrag-rule.ts";
+import { statusWithoutCluster } from "./defragment.ts";
 import { observationOf, type Situation } from "./testing/situation.ts";
 
 const Mi = 2 ** 20;
@@ -182,6 +183,17 @@ test("a run that is over is deleted after its time, and not without one", () => 
   assert.equal(stepOf({ defrags: [over(61)] }).kind, "Rest");
   const step = stepOf({ defrags: [over(60)] });
   assert.ok(step.kind === "Act" && step.action.kind === "DeleteDefrag");
+});
+
+test("a run whose cluster is not there says so, once", () => {
+  const status = statusWithoutCluster(runOf());
+  assert.equal(status?.phase, "Pending");
+  assert.match(status?.message ?? "", /there is no EtcdLikeCluster c in this namespace/);
+  assert.equal(statusWithoutCluster(runOf(status)), undefined);
+  assert.equal(
+    statusWithoutCluster(runOf({ ...outcomes(), completedAt: "2026-01-01T11:59:00Z" })),
+    undefined,
+  );
 });
 
 test("the policy makes a run where a member is above it, not more often than its interval", () => {

@@ -60,6 +60,13 @@ export function withOutcome(
   return { ...status, members };
 }
 
+/** What a run says while its cluster is not there; undefined when it says so already, or is over. */
+export function statusWithoutCluster(run: Defrag): DefragStatus | undefined {
+  const message = `there is no EtcdLikeCluster ${run.spec.clusterRef.name} in this namespace`;
+  if (isOver(run) || run.status?.message === message) return undefined;
+  return { ...run.status, phase: run.status?.phase ?? "Pending", message };
+}
+
 function stepOfRun(view: View, run: Defrag): Step {
   const ill = view.members.find((one) => one.health !== "Healthy" || one.probe === undefined);
   if (ill !== undefined) {

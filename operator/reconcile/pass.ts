@@ -5,6 +5,7 @@ import type { ClusterStatus } from "../api/cluster-status.ts";
 import type { Action } from "../control/action.ts";
 import { isAboutCertificates, isGrave } from "../control/action.ts";
 import { decide } from "../control/decide.ts";
+import { statusWithoutCluster } from "../control/defragment.ts";
 import type { Decision } from "../control/status.ts";
 import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { kinds, resourcePath } from "../kube/objects.ts";
@@ -35,7 +36,11 @@ const refusedMs = 1_000;
 /** Returns after how many milliseconds the cluster wants another pass; undefined waits for a change. */
 export async function pass(ports: PassPorts, namespace: string, name: string): Promise<number | undefined> {
   const cached = ports.readCached(namespace, name);
-  if (isGone(cached)) return releaseMembers(ports, await ports.readFresh(namespace, name));
+  if (isGone(cached)) {
+    const fresh = await ports.readFresh(namespace, name);
+    await tellRuns(ports, fresh);
+    return releaseMembers(ports, fresh);
+  }
   let observation = await observe(ports, cached);
   let decision = decide(observation);
   if (needsFreshReading(decision)) {
@@ -104,6 +109,26 @@ async function releaseMembers(ports: PassPorts, state: ClusterState): Promise<un
     }
   }
   return undefined;
+}
+
+/** Runs that name a cluster which is not there say so; they begin when it comes. */
+async function tellRuns({ client }: PassPorts, state: ClusterState): Promise<void> {
+  if (!isGone(state)) return;
+  for (const run of state.defrags) {
+    const status = statusWithoutCluster(run);
+    if (status === undefined) continue;
+    const { namespace, name } = run.metadata;
+    try {
+      await client.request({
+        method: "PATCH",
+        path: resourcePath(kinds.defrag, { namespace, name, subresource: "status" }),
+        contentType: patchTypes.merge,
+        body: { status },
+      });
+    } catch (error) {
+      if (!isStatus(error, 404)) throw error;
+    }
+  }
 }
 
 /** Writes it if it differs. Returns the cluster as it is now; undefined when somebody else wrote meanwhile. */

@@ -1,5 +1,5 @@
-// Growing volumes against the real API server, which knows what a storage class allows, and the real controller
-// that binds claims. What a storage driver would do afterwards, the test writes into the claim's status.
+// The operator with all its rights against a real API server that knows what a storage class allows, and the real
+// controller that binds claims. What a storage driver would do afterwards, the test writes into the claim's status.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -99,6 +99,20 @@ test("a claim grows where its class allows it, and the condition follows the dri
   const done = JSON.stringify({ status: { capacity: { storage: "2Gi" } } });
   await kubectl("patch", "pvc", claim, "--subresource=status", "--type=merge", "-p", done);
   await eventually("all is well", async () => (await storageReady("grows")) === "Sized");
+});
+
+test("a run of defragmentation for a cluster that is not there says so", async () => {
+  const outcome = await apply(kubectl, {
+    apiVersion: "etcdlike.io/v1alpha1",
+    kind: "EtcdLikeDefrag",
+    metadata: { name: "lost", namespace: "default" },
+    spec: { clusterRef: { name: "nowhere" }, rule: { all: true } },
+  });
+  assert.equal(outcome.code, 0, outcome.stderr);
+  await eventually("it is told", async () => {
+    const text = await kubectl("get", "eld", "lost", "-o", "jsonpath={.status.phase} {.status.message}");
+    return text === "Pending there is no EtcdLikeCluster nowhere in this namespace";
+  });
 });
 
 test("a class that does not allow it is told, with the API server's words", async () => {
