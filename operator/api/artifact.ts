@@ -1,5 +1,5 @@
 // Where snapshots are kept, as several custom resources say it.
-import { boolean, type Infer, object, optional, type Rule, string } from "./schema.ts";
+import { boolean, type Infer, integer, object, optional, type Rule, string } from "./schema.ts";
 
 const name = (description: string) => string({ description, minLength: 1, maxLength: 253 });
 const exactlyOne: readonly Rule[] = [
@@ -102,3 +102,20 @@ export const artifactSource = object(
 );
 
 export type ArtifactSource = Infer<typeof artifactSource>;
+
+/** A watcher of before must not take the new history for the old one. */
+export const bumpRevision = integer({
+  description: "How far the revision moves on, everything below being compacted; 0 keeps it.",
+  minimum: 0,
+  maximum: 1_000_000_000_000,
+  default: 1_000_000_000,
+  format: "int64",
+});
+
+/** What a member's data begins with, as it was settled when the member was made. */
+export const restoreOrigin = object(
+  { source: artifactSource, bumpRevision },
+  { description: "The snapshot its data begins with." },
+);
+
+export type RestoreOrigin = Infer<typeof restoreOrigin>;

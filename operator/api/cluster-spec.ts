@@ -1,4 +1,6 @@
 // spec of EtcdLikeCluster: what a user declares.
+
+import { artifactSource, bumpRevision } from "./artifact.ts";
 import { thresholds } from "./defrag.ts";
 import {
   boolean,
@@ -13,6 +15,7 @@ import {
   quantity,
   string,
 } from "./schema.ts";
+import { snapshotRef } from "./snapshot.ts";
 import { tlsSpec } from "./tls-spec.ts";
 
 /** What a cluster that names no version runs; stored with the object, so a later operator does not change it. */
@@ -309,10 +312,29 @@ const bootstrap = object(
         { description: "Volumes that a former cluster of this name left behind become its members again." },
       ),
     ),
+    restoreFrom: optional(
+      object(
+        { snapshotRef: optional(snapshotRef), source: optional(artifactSource), bumpRevision },
+        {
+          description: "A snapshot that the first member begins with; of etcdlike or of etcd.",
+          rules: [
+            {
+              rule: "has(self.snapshotRef) != has(self.source)",
+              message: "exactly one of snapshotRef and source is given",
+            },
+          ],
+        },
+      ),
+    ),
   },
   {
     description: "What the cluster is made from, if not from nothing.",
-    rules: [{ rule: "has(self.adoptFrom)", message: "adoptFrom says what the cluster is made from" }],
+    rules: [
+      {
+        rule: "has(self.adoptFrom) != has(self.restoreFrom)",
+        message: "exactly one of adoptFrom and restoreFrom is given",
+      },
+    ],
   },
 );
 

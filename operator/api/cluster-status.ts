@@ -36,12 +36,13 @@ export type MemberStatus = Infer<typeof memberStatus>;
 
 const operation = object(
   {
-    type: oneOf(["Bootstrap", "Add", "Replace", "Remove", "Update", "Defragment", "Adopt"], {
+    type: oneOf(["Bootstrap", "Add", "Replace", "Remove", "Update", "Defragment", "Adopt", "Restore"], {
       description: "What is being done.",
     }),
     member: name("The member it is done to."),
     replacement: optional(name("The new member, when one takes another's place.")),
-    run: optional(name("The EtcdLikeDefrag it is part of.")),
+    runUid: optional(name("The uid of the EtcdLikeRestore.")),
+    run: optional(name("The EtcdLikeDefrag or EtcdLikeRestore it is part of.")),
     clusterId: optional(id("The former cluster whose volumes are taken over.")),
     startedAt: dateTime("When it was recorded, before its first step."),
     holder: name("Identity of the operator that recorded it."),
@@ -85,6 +86,16 @@ export const clusterStatus = object(
     members: optional(list(memberStatus, { description: "Every member.", maxItems: 20, keys: ["name"] })),
     certificates: optional(certificatesStatus),
     operation: optional(operation),
+    lastRestore: optional(
+      object(
+        {
+          name: name("Name of the EtcdLikeRestore."),
+          uid: name("Its uid."),
+          completedAt: dateTime("When it ended."),
+        },
+        { description: "The last restore in place." },
+      ),
+    ),
     retryAfter: optional(dateTime("No further member is added before; set when one did not join in time.")),
     replacedAt: optional(
       list(dateTime("When a replacement began."), {

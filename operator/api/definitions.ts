@@ -4,6 +4,7 @@ import { clusterStatus } from "./cluster-status.ts";
 import { defragSpec, defragStatus } from "./defrag.ts";
 import { group, resources, schemaRevision, schemaRevisionAnnotation, version } from "./group.ts";
 import { memberSpec, memberStatus } from "./member.ts";
+import { restoreNameMax, restoreSpec, restoreStatus } from "./restore.ts";
 import type { Json, Rule, Schema } from "./schema.ts";
 import { snapshotNameMax, snapshotSpec, snapshotStatus } from "./snapshot.ts";
 import { scheduleNameMax, scheduleSpec, scheduleStatus } from "./snapshot-schedule.ts";
@@ -100,6 +101,20 @@ const definitions: readonly Definition[] = [
       age,
       { name: "URI", type: "string", jsonPath: ".status.artifact.uri", priority: 1 },
       { name: "Member", type: "string", jsonPath: ".status.member", priority: 1 },
+    ],
+  },
+  {
+    resource: resources.restore,
+    description: "An EtcdLikeCluster that exists gets the content of a snapshot in place of its own.",
+    spec: restoreSpec,
+    status: restoreStatus,
+    rules: [nameRule(restoreNameMax)],
+    columns: [
+      { name: "Cluster", type: "string", jsonPath: ".spec.clusterRef.name" },
+      { name: "Phase", type: "string", jsonPath: ".status.phase" },
+      { name: "Verified", type: "string", jsonPath: condition("Verified") },
+      { name: "Revision", type: "integer", jsonPath: ".status.revision" },
+      age,
     ],
   },
   {

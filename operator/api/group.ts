@@ -8,7 +8,7 @@ export const apiVersion = `${group}/${version}`;
  * Goes up with every change of a schema. The operator refuses to act while the API server holds definitions of
  * a lower revision: fields it depends on, its record of the operation in flight among them, would be pruned.
  */
-export const schemaRevision = 2;
+export const schemaRevision = 3;
 export const schemaRevisionAnnotation = `${group}/schema-revision`;
 
 /** Kind, plural and short name of every custom resource. */
@@ -21,6 +21,7 @@ export const resources = {
     plural: "etcdlikesnapshotschedules",
     shortName: "elss",
   },
+  restore: { kind: "EtcdLikeRestore", plural: "etcdlikerestores", shortName: "elr" },
   defrag: { kind: "EtcdLikeDefrag", plural: "etcdlikedefrags", shortName: "eld" },
 } as const;
 
@@ -31,7 +32,7 @@ export const labels = {
   /** `voter` on the Pods of members that vote; they alone stand behind the client Service. */
   role: `${group}/role`,
   quarantined: `${group}/quarantined`,
-  /** Of Jobs and their Pods: the snapshot they work for. */
+  /** Of Jobs and their Pods: the snapshot or restore they work for. */
   snapshot: `${group}/snapshot`,
   /** Of snapshots: the schedule that made them. */
   schedule: `${group}/schedule`,

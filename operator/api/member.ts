@@ -1,5 +1,6 @@
 // EtcdLikeMember: one member with its Pod and volume. Written by the operator; a user reads it, or deletes it to
 // have the member replaced.
+import { restoreOrigin } from "./artifact.ts";
 import { type Infer, integer, object, oneOf, optional, quantity, string } from "./schema.ts";
 
 const name = (description: string) => string({ description, maxLength: 253 });
@@ -30,6 +31,7 @@ export const memberSpec = object(
         maxLength: 8192,
       }),
     ),
+    restoreFrom: optional(restoreOrigin),
     volumeName: name("Name of its PersistentVolumeClaim."),
     storage: object(
       {
@@ -47,6 +49,12 @@ export const memberSpec = object(
           "self.clusterName == oldSelf.clusterName && self.slot == oldSelf.slot && self.role == oldSelf.role && " +
           "self.volumeName == oldSelf.volumeName && self.clusterToken == oldSelf.clusterToken",
         message: "a member's identity cannot change",
+      },
+      {
+        rule:
+          "has(self.restoreFrom) == has(oldSelf.restoreFrom) && " +
+          "(!has(self.restoreFrom) || self.restoreFrom == oldSelf.restoreFrom)",
+        message: "what a member's data begins with cannot change",
       },
       {
         rule: "!has(oldSelf.clusterId) || (has(self.clusterId) && self.clusterId == oldSelf.clusterId)",

@@ -19,6 +19,17 @@ export const clusterRef = object(
   { description: "The cluster." },
 );
 
+export const snapshotRef = object(
+  {
+    name: string({
+      description: "Name of an EtcdLikeSnapshot of the same namespace.",
+      minLength: 1,
+      maxLength: 253,
+    }),
+  },
+  { description: "A snapshot that was taken and not found damaged." },
+);
+
 export const deletionPolicy = (fallback: "Retain" | "Delete") =>
   oneOf(["Retain", "Delete"], {
     description: "What becomes of the stored file when this object is deleted.",

@@ -15,6 +15,8 @@ import { stepToDefragment } from "./defragment.ts";
 import { stepToGrow } from "./grow.ts";
 import { reasonToReplace } from "./healing.ts";
 import { stepOf } from "./operations.ts";
+import { dueRestore } from "./restore.ts";
+import { originOf } from "./restore-source.ts";
 import { type Decision, statusOf } from "./status.ts";
 import {
   compare,
@@ -68,6 +70,14 @@ function nextStep(view: View, rendered: Rendered): Step {
   if (certificate !== undefined) return certificate;
 
   const operation = status.operation;
+  // It takes the place of whatever is in flight: that is about members which stop now.
+  if (operation?.type === "Restore") return stepOf(view, operation, rendered);
+  const restore = status.clusterId === undefined ? undefined : dueRestore(view);
+  if (restore !== undefined) {
+    const { name, uid } = restore.metadata;
+    const reason = `EtcdLikeRestore ${name}`;
+    return begin(observation, { type: "Restore", member: newName(view, 0), run: name, runUid: uid, reason });
+  }
   if (status.clusterId === undefined) {
     if (operation !== undefined) return stepOf(view, operation, rendered);
     return stepBeforeBootstrap(view);
@@ -114,6 +124,8 @@ function stepBeforeBootstrap(view: View): Step {
   const kept = stepBeforeAdopting(view);
   if (kept !== undefined) return kept;
   if (seed === undefined && cluster.spec.replicas === 0) return { kind: "Rest" };
+  const found = originOf(observation);
+  if (seed === undefined && !found.ok) return wait(found.message, "RestoreRefused");
   return begin(observation, {
     type: "Bootstrap",
     member: seed?.metadata.name ?? newName(view, 0),

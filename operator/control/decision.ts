@@ -30,7 +30,8 @@ export type WaitReason =
   | "NotSafe"
   | "RateLimited"
   | "DataLost"
-  | "CertificateProblem";
+  | "CertificateProblem"
+  | "RestoreRefused";
 
 export function act(action: Action): Step {
   return { kind: "Act", action };
@@ -43,7 +44,7 @@ export function wait(message: string, reason: WaitReason = "Waiting"): Step {
 export function begin(
   { nowMs, holder }: Observation,
   operation: Pick<Operation, "type" | "member" | "reason"> &
-    Partial<Pick<Operation, "replacement" | "order" | "run" | "clusterId">>,
+    Partial<Pick<Operation, "replacement" | "order" | "run" | "runUid" | "clusterId">>,
 ): Step {
   return { kind: "Begin", operation: { ...operation, startedAt: secondTime(nowMs), holder } };
 }

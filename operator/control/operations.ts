@@ -6,8 +6,11 @@ import { remedies } from "../model/exits.ts";
 import { stepOfAdopt } from "./adopt.ts";
 import { act, type Step, wait } from "./decision.ts";
 import { stepOfDefragment } from "./defragment.ts";
+import { stepToForm } from "./forming.ts";
 import { reasonToReplace } from "./healing.ts";
 import { freeSlot, isStuck, memberSpecOf, stepBack, stepToLearner, stepToVoter } from "./joining.ts";
+import { stepOfRestore } from "./restore.ts";
+import { originOf } from "./restore-source.ts";
 import {
   hasLostVolume,
   isBeyondRestart,
@@ -39,6 +42,8 @@ export function stepOf(view: View, operation: Operation, rendered: Rendered): St
       return stepOfDefragment(view, operation);
     case "Adopt":
       return stepOfAdopt(view, operation);
+    case "Restore":
+      return stepOfRestore(view, operation);
     default:
       return never(operation.type);
   }
@@ -46,43 +51,16 @@ export function stepOf(view: View, operation: Operation, rendered: Rendered): St
 
 function stepOfBootstrap(view: View, { member: name, reason: why }: Operation): Step {
   const { observation } = view;
-  const { status } = observation.cluster;
   const seed = find(view, name);
   if (seed?.member === undefined) {
-    return act({ kind: "CreateMember", name, spec: memberSpecOf(observation, name, 0, "Seed"), why });
+    const found = originOf(observation);
+    if (!found.ok) return wait(found.message, "RestoreRefused");
+    const spec = memberSpecOf(observation, name, 0, "Seed");
+    const origin = found.origin === undefined ? {} : { restoreFrom: found.origin };
+    return act({ kind: "CreateMember", name, spec: { ...spec, ...origin }, why });
   }
-  if (seed.volume === undefined && status?.clusterId === undefined) {
-    return act({ kind: "CreateVolume", member: name, why });
-  }
-  if (seed.pod === undefined) {
-    const initialClusterState = status?.clusterId === undefined ? "new" : "existing";
-    return act({ kind: "CreatePod", member: name, initialClusterState, why });
-  }
-  if (status?.clusterId === undefined) {
-    if (seed.probe?.isParticipating !== true)
-      return wait(`${name} has not formed the cluster yet: ${seed.reason}`);
-    return { kind: "Latch", clusterId: seed.probe.clusterId };
-  }
-  if (seed.pod.role === "voter") return { kind: "Finish" };
-  const latched = stepToLatch(view, seed, status.clusterId);
-  if (latched !== undefined) return latched;
-  return act({ kind: "UpdatePod", name, role: "voter", why: "the cluster is formed and its id recorded" });
-}
-
-/** The cluster's id goes onto the member, its volume and its Pod, so that none of them can form another. */
-function stepToLatch(view: View, seed: MemberView, clusterId: string): Step | undefined {
-  const why = "no second cluster may be formed from here";
-  const member = must(seed.member, "the seed has an object");
-  if (member.spec.clusterId === undefined) {
-    return act({ kind: "UpdateMember", name: seed.name, clusterId, why });
-  }
-  if (seed.volume !== undefined && seed.volume.clusterId === undefined) {
-    return act({ kind: "LatchVolume", name: seed.volume.name, clusterId, why });
-  }
-  if (seed.pod !== undefined && seed.pod.initialClusterState !== "existing" && !seed.pod.isTerminating) {
-    return act({ kind: "UpdatePod", name: seed.name, initialClusterState: "existing", why });
-  }
-  return view.hasQuorum ? undefined : wait(`${seed.name} does not answer: ${seed.reason}`);
+  const isFormed = observation.cluster.status?.clusterId !== undefined;
+  return stepToForm(view, seed, { isFormed, why }) ?? { kind: "Finish" };
 }
 
 function stepOfAdd(view: View, operation: Operation): Step {

@@ -81,12 +81,14 @@ function recordOf(view: View, step: Step): Partial<ClusterStatus> {
         ? undefined
         : before.operation && withMessage(before.operation, step);
   const begun = step.kind === "Begin" ? step.operation.type : undefined;
-  const givesName = begun === "Bootstrap" || begun === "Add" || begun === "Replace";
+  const givesName = begun === "Bootstrap" || begun === "Add" || begun === "Replace" || begun === "Restore";
   const defragmentedAt = begun === "Defragment" ? secondTime(nowMs) : before.defragmentedAt;
   const replacedAt = [
     ...(before.replacedAt ?? []).filter((at) => nowMs - Date.parse(at) < hourMs),
     ...(begun === "Replace" ? [secondTime(nowMs)] : []),
   ].slice(-20);
+  const restored = step.kind === "Finish" ? restoreOf(before.operation, nowMs) : undefined;
+  const lastRestore = restored ?? before.lastRestore;
   const retryAfter =
     step.kind === "Finish" && step.retryAfterMs !== undefined
       ? secondTime(nowMs + step.retryAfterMs)
@@ -97,8 +99,15 @@ function recordOf(view: View, step: Step): Partial<ClusterStatus> {
     incarnations: (before.incarnations ?? 0) + (givesName ? 1 : 0),
     ...(replacedAt.length === 0 ? {} : { replacedAt }),
     ...(defragmentedAt === undefined ? {} : { defragmentedAt }),
+    ...(lastRestore === undefined ? {} : { lastRestore }),
     ...(retryAfter === undefined || Date.parse(retryAfter) <= nowMs ? {} : { retryAfter }),
   };
+}
+
+/** One that was not taken back. */
+function restoreOf(operation: ClusterStatus["operation"], nowMs: number): ClusterStatus["lastRestore"] {
+  if (operation?.type !== "Restore" || operation.isAbandoned === true) return undefined;
+  return { name: operation.run ?? "", uid: operation.runUid ?? "", completedAt: secondTime(nowMs) };
 }
 
 function withMessage(operation: NonNullable<ClusterStatus["operation"]>, step: Step) {
@@ -263,6 +272,7 @@ const operationReasons = {
   Update: "Updating",
   Defragment: "Defragmenting",
   Adopt: "Adopting",
+  Restore: "Restoring",
 } as const;
 
 function progressingOf(view: View, step: Step, status: ClusterStatus): Verdict {

@@ -68,6 +68,7 @@ export const kinds = {
     kind: "EtcdLikeSnapshotSchedule",
     plural: "etcdlikesnapshotschedules",
   },
+  restore: { apiVersion: "etcdlike.io/v1alpha1", kind: "EtcdLikeRestore", plural: "etcdlikerestores" },
   job: { apiVersion: "batch/v1", kind: "Job", plural: "jobs" },
   defrag: { apiVersion: "etcdlike.io/v1alpha1", kind: "EtcdLikeDefrag", plural: "etcdlikedefrags" },
   definition: {

@@ -2,6 +2,7 @@
 import type { SecretFact } from "./certificates.ts";
 import type { ExitReason } from "./exits.ts";
 import type { Cluster, Defrag, Member } from "./objects.ts";
+import type { Restore, Snapshot } from "./snapshot-objects.ts";
 
 export interface Observation {
   /** Wall clock. */
@@ -15,6 +16,10 @@ export interface Observation {
   readonly foreignMembers: readonly string[];
   /** Runs that name this cluster. */
   readonly defrags: readonly Defrag[];
+  /** All of the namespace. */
+  readonly snapshots: readonly Snapshot[];
+  /** Those that name this cluster. */
+  readonly restores: readonly Restore[];
   readonly pods: readonly PodFact[];
   readonly volumes: readonly VolumeFact[];
   /** By member name; a member without an address is not there. */
@@ -59,6 +64,8 @@ export interface PodFact {
   /** How its container ended last, if it is not running now. */
   readonly exit?: PodExit;
   readonly restarts: number;
+  /** Why the snapshot could not be restored, in the agent's words; until it could. */
+  readonly restoreError?: string;
 }
 
 export interface PodExit {

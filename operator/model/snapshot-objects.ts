@@ -1,4 +1,5 @@
-// Snapshots and schedules as objects, and what is seen of the Jobs that work for them.
+// Snapshots, schedules and restores as objects, and what is seen of the Jobs that work for them.
+import type { RestoreSpec, RestoreStatus } from "../api/restore.ts";
 import type { SnapshotSpec, SnapshotStatus } from "../api/snapshot.ts";
 import type { ScheduleSpec, ScheduleStatus } from "../api/snapshot-schedule.ts";
 import type { ObjectMeta } from "../kube/objects.ts";
@@ -15,6 +16,12 @@ export interface Schedule {
   readonly metadata: StoredMeta;
   readonly spec: ScheduleSpec;
   readonly status?: ScheduleStatus;
+}
+
+export interface Restore {
+  readonly metadata: StoredMeta;
+  readonly spec: RestoreSpec;
+  readonly status?: RestoreStatus;
 }
 
 /** What a Job does with an artifact. */

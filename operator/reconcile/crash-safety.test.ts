@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Defrag, Member } from "../model/objects.ts";
-import { Run, type RunOptions } from "./testing/run.ts";
+import { Run, type RunOptions, snapshotFile } from "./testing/run.ts";
 
 /** Every change instead of some; `npm run test:operator` sets it. */
 const isFull = process.env["ETCDLIKE_CRASH_SAFETY"] === "full";
@@ -32,11 +32,19 @@ function memberCount(run: Run): number {
   return run.world.api.all("etcdlikemembers").length;
 }
 
-async function ready(run: Run, count: number): Promise<void> {
+async function ready(run: Run, count: number, formations = 1): Promise<void> {
   await run.until(() => run.isReady() && memberCount(run) === count && names(run).length === count);
   assert.ok(run.world.entries.every((entry) => !entry.isLearner));
   assert.equal(run.cluster().status?.operation, undefined);
-  assert.equal(run.world.formations, 1);
+  assert.equal(run.world.formations, formations);
+}
+
+function quarantined(run: Run): string[] {
+  return run.world.api
+    .all("persistentvolumeclaims")
+    .filter(({ metadata }) => metadata.labels?.["etcdlike.io/quarantined"] === "true")
+    .map(({ metadata }) => metadata.name)
+    .sort();
 }
 
 function defrag(run: Run, name: string): Defrag | undefined {
@@ -236,6 +244,70 @@ const scenarios: readonly Scenario[] = [
       await ready(run, 3);
       assert.deepEqual(names(run), before);
       assert.equal(run.cluster().status?.clusterId, clusterId);
+    },
+  },
+  {
+    name: "bootstrap from a snapshot",
+    from: 0,
+    play: async (run) => {
+      run.set({ bootstrap: { restoreFrom: { source: snapshotFile, bumpRevision: 1_000 } } });
+      await ready(run, 3);
+      assert.equal(run.world.restorations, 1);
+    },
+  },
+  {
+    name: "a restore in place",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const before = names(run);
+      await run.restore("back");
+      await run.until(() => run.cluster().status?.lastRestore?.name === "back");
+      await ready(run, 3, 2);
+      assert.equal(run.world.restorations, 1);
+      assert.ok(names(run).every((name) => !before.includes(name)));
+      assert.deepEqual(
+        quarantined(run),
+        before.map((name) => `data-${name}`),
+      );
+    },
+  },
+  {
+    name: "a restore of a cluster that lost its quorum while a member was replaced, one of its nodes lost",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const [one = "", two = "", three = ""] = names(run);
+      run.world.damage(one);
+      await run.until(() => run.cluster().status?.operation?.type === "Replace");
+      run.world.wipe(two);
+      const lost = run.world.api.get("pods", three)?.metadata.uid ?? "";
+      run.world.lostPods.add(lost);
+      await run.restore("back");
+      await run.until(() => run.cluster().status?.operation?.message?.includes(`the Pod ${three}`) === true);
+      assert.equal(run.world.formations, 1, "what may still run is waited for");
+      run.world.lostPods.delete(lost);
+      await run.until(() => run.cluster().status?.lastRestore?.name === "back");
+      await ready(run, 3, 2);
+      assert.ok(quarantined(run).includes(`data-${three}`));
+    },
+  },
+  {
+    name: "a restore that is given up before anything was restored",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const before = names(run);
+      const [stuck = ""] = before;
+      const lost = run.world.api.get("pods", stuck)?.metadata.uid ?? "";
+      run.world.lostPods.add(lost);
+      await run.restore("back");
+      await run.until(() => run.cluster().status?.operation?.message?.includes(`the Pod ${stuck}`) === true);
+      run.world.api.erase("etcdlikerestores", "back");
+      run.world.lostPods.delete(lost);
+      await ready(run, 3);
+      assert.deepEqual(names(run), before);
+      assert.equal(run.cluster().status?.lastRestore, undefined);
     },
   },
   {

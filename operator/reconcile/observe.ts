@@ -47,6 +47,8 @@ export async function observe(ports: ObservePorts, state: ClusterState): Promise
     members,
     foreignMembers: state.members.filter((one) => !ownedByUs(one)).map((one) => one.metadata.name),
     defrags: state.defrags,
+    snapshots: state.snapshots,
+    restores: state.restores,
     pods,
     volumes: state.volumes.map(volumeFactOf),
     probes,

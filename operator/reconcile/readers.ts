@@ -3,6 +3,7 @@ import { labels } from "../api/group.ts";
 import { isStatus, type KubeClient } from "../kube/client.ts";
 import { type KubeObject, kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import type { Cluster, Defrag, Member } from "../model/objects.ts";
+import type { Restore, Snapshot } from "../model/snapshot-objects.ts";
 import type { Secret } from "./secrets.ts";
 import type { ClusterState, Pod, VolumeClaim } from "./state.ts";
 
@@ -19,6 +20,9 @@ export const ownedKinds = [
 
 /** Kinds written by users that name their cluster in spec.clusterRef; they carry no label. */
 export const referringKinds: readonly Resource[] = [kinds.defrag];
+
+/** Kinds that clusters refer to, or that refer to them, and that others work on: read, and waited for. */
+const neighbourKinds: readonly Resource[] = [kinds.snapshot, kinds.restore];
 
 /** The copy of one kind in one namespace, or in all. */
 export interface Copies {
@@ -48,19 +52,30 @@ export function readCopies(copies: readonly Copies[], namespace: string, name: s
     copies
       .filter((one) => one.resource.kind === resource.kind)
       .flatMap((one) => [...one.all()].filter((object) => clusterKeyOf(resource, object) === key));
-  return stateOf(found(kinds.cluster)[0], found);
+  const inNamespace = (resource: Resource) =>
+    copies
+      .filter((one) => one.resource.kind === resource.kind)
+      .flatMap((one) => [...one.all()].filter(({ metadata }) => metadata.namespace === namespace));
+  const isNeighbour = (resource: Resource) => neighbourKinds.includes(resource);
+  return stateOf(found(kinds.cluster)[0], (resource) =>
+    isNeighbour(resource) ? inNamespace(resource) : found(resource),
+  );
 }
 
 export async function readFresh(client: KubeClient, namespace: string, name: string): Promise<ClusterState> {
-  const listed: readonly Resource[] = [...ownedKinds, ...referringKinds];
+  const listed: readonly Resource[] = [...ownedKinds, ...referringKinds, ...neighbourKinds];
+  const isNeighbour = (resource: Resource) => neighbourKinds.includes(resource);
   const [cluster, ...lists] = await Promise.all([
     readCluster(client, namespace, name),
     ...listed.map(async (resource) => {
       const list = (await client.request({
         method: "GET",
         path: resourcePath(resource, { namespace }),
-        ...(isReferring(resource) ? {} : { query: { labelSelector: `${labels.cluster}=${name}` } }),
+        ...(isReferring(resource) || isNeighbour(resource)
+          ? {}
+          : { query: { labelSelector: `${labels.cluster}=${name}` } }),
       })) as { items: KubeObject[] };
+      if (isNeighbour(resource)) return list.items;
       return list.items.filter((object) => clusterKeyOf(resource, object) === `${namespace}/${name}`);
     }),
   ]);
@@ -92,6 +107,10 @@ function stateOf(
     cluster: cluster as unknown as Cluster | undefined,
     members: of(kinds.member) as unknown as Member[],
     defrags: of(kinds.defrag) as unknown as Defrag[],
+    snapshots: of(kinds.snapshot) as unknown as Snapshot[],
+    restores: (of(kinds.restore) as unknown as Restore[]).filter(
+      ({ spec }) => spec.clusterRef.name === cluster?.metadata.name,
+    ),
     pods: of(kinds.pod) as Pod[],
     volumes: of(kinds.volumeClaim) as VolumeClaim[],
     secrets: of(kinds.secret) as Secret[],

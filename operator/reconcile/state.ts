@@ -7,6 +7,7 @@ import { amountOf } from "../lib/quantity.ts";
 import { exitReasonOf } from "../model/exits.ts";
 import type { Cluster, Defrag, Member } from "../model/objects.ts";
 import type { PodExit, PodFact, ResizeRefusal, VolumeFact } from "../model/observation.ts";
+import { agentResultOf, type Restore, type Snapshot } from "../model/snapshot-objects.ts";
 import { objectKey } from "../render/objects.ts";
 import type { Secret } from "./secrets.ts";
 
@@ -14,6 +15,10 @@ export interface ClusterState {
   readonly cluster: Cluster | undefined;
   readonly members: readonly Member[];
   readonly defrags: readonly Defrag[];
+  /** All of the namespace. */
+  readonly snapshots: readonly Snapshot[];
+  /** Those that name the cluster. */
+  readonly restores: readonly Restore[];
   readonly pods: readonly Pod[];
   readonly volumes: readonly VolumeClaim[];
   /** Those that carry the cluster's label. */
@@ -33,12 +38,15 @@ export interface Pod extends KubeObject {
     readonly phase?: string;
     readonly podIP?: string;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
-    readonly containerStatuses?: readonly {
-      readonly restartCount: number;
-      readonly state?: ContainerState;
-      readonly lastState?: ContainerState;
-    }[];
+    readonly initContainerStatuses?: readonly ContainerStatus[];
+    readonly containerStatuses?: readonly ContainerStatus[];
   };
+}
+
+export interface ContainerStatus {
+  readonly restartCount: number;
+  readonly state?: ContainerState;
+  readonly lastState?: ContainerState;
 }
 
 export interface VolumeClaim extends KubeObject {
@@ -71,7 +79,15 @@ export function podFactOf(pod: Pod): PodFact {
     ...pick("initialClusterState", notes[annotations.initialClusterState]),
     ...(exit === undefined ? {} : { exit }),
     restarts: container?.restartCount ?? 0,
+    ...pick("restoreError", restoreErrorOf(status?.initContainerStatuses?.[0])),
   };
+}
+
+/** Between its attempts the last one's end stands in lastState. */
+function restoreErrorOf(container: ContainerStatus | undefined): string | undefined {
+  const ended = container?.state?.terminated ?? container?.lastState?.terminated;
+  if (ended === undefined || ended.exitCode === 0) return undefined;
+  return agentResultOf(ended.message ?? "")?.error ?? `it ended with code ${ended.exitCode}`;
 }
 
 /** Of a container that is not running; between restarts its last end stands in lastState. */

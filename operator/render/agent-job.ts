@@ -1,19 +1,26 @@
 // The Job that works on an artifact: one Pod under the restricted security standard, with no rights in the cluster. The
 // operator itself moves none of the bytes.
-import { annotations, apiVersion, labels, resources } from "../api/group.ts";
+import type { ArtifactSource } from "../api/artifact.ts";
+import { annotations, apiVersion, labels } from "../api/group.ts";
 import type { Json } from "../api/schema.ts";
 import { fnv1a } from "../model/names.ts";
 import type { Cluster } from "../model/objects.ts";
 import type { Settings } from "../model/observation.ts";
-import type { Snapshot, Task } from "../model/snapshot-objects.ts";
-import { accessTo, sourceOf } from "./artifact.ts";
+import type { Snapshot, StoredMeta, Task } from "../model/snapshot-objects.ts";
+import { accessTo } from "./artifact.ts";
 import { imageOf } from "./image.ts";
 
 type JsonObject = { readonly [key: string]: Json };
 
 export interface AgentJob {
+  readonly name: string;
   readonly task: Task;
-  readonly snapshot: Snapshot;
+  /** The snapshot or the restore that it works for, and goes with. */
+  readonly owner: { readonly kind: string; readonly metadata: StoredMeta };
+  readonly source: ArtifactSource;
+  /** Of its content, as it was found when it was written. */
+  readonly known: { readonly revision?: number; readonly hash?: number };
+  readonly activeDeadlineSeconds: number;
   /** Undefined when it is gone; a snapshot is only taken of one that is there. */
   readonly cluster: Cluster | undefined;
   /** Client URLs of members that are asked. */
@@ -38,14 +45,18 @@ export function jobNameOf(snapshot: Snapshot, task: Task): string {
   return `${name}-v${fnv1a(verifyRequestOf(snapshot) ?? "").toString(36)}`;
 }
 
+export function restoreJobNameOf(restore: string): string {
+  return `${restore}-verify`;
+}
+
 /** What the user last asked to have verified again. */
 export function verifyRequestOf({ metadata }: Snapshot): string | undefined {
   return metadata.annotations?.[annotations.verify]?.slice(0, 253);
 }
 
 export function agentJobOf(job: AgentJob): JsonObject {
-  const { task, snapshot, cluster } = job;
-  const { name, namespace, uid } = snapshot.metadata;
+  const { owner, cluster } = job;
+  const { name, namespace, uid } = owner.metadata;
   const own = {
     "app.kubernetes.io/name": "etcdlike",
     "app.kubernetes.io/component": "snapshot",
@@ -56,14 +67,14 @@ export function agentJobOf(job: AgentJob): JsonObject {
     apiVersion: "batch/v1",
     kind: "Job",
     metadata: {
-      name: jobNameOf(snapshot, task),
+      name: job.name,
       namespace,
       labels: own,
-      ownerReferences: [{ apiVersion, kind: resources.snapshot.kind, name, uid, controller: true }],
+      ownerReferences: [{ apiVersion, kind: owner.kind, name, uid, controller: true }],
     },
     spec: {
       backoffLimit: retriesMax,
-      activeDeadlineSeconds: snapshot.spec.activeDeadlineSeconds,
+      activeDeadlineSeconds: job.activeDeadlineSeconds,
       ttlSecondsAfterFinished: keptSeconds,
       template: {
         metadata: {
@@ -78,8 +89,8 @@ export function agentJobOf(job: AgentJob): JsonObject {
 }
 
 function podSpecOf(job: AgentJob, cluster: Cluster | undefined): JsonObject {
-  const { task, snapshot, settings, tlsSecret } = job;
-  const access = accessTo(sourceOf(snapshot), { isReadOnly: task === "Verify" });
+  const { task, source, settings, tlsSecret } = job;
+  const access = accessTo(source, { isReadOnly: task === "Verify" });
   // Only one that asks members needs a certificate.
   const isTls = tlsSecret !== undefined && task === "Take";
   const { template, image } = cluster?.spec ?? {};
@@ -130,19 +141,18 @@ function podSpecOf(job: AgentJob, cluster: Cluster | undefined): JsonObject {
 }
 
 function argsOf(job: AgentJob, location: readonly string[]): readonly string[] {
-  const { task, snapshot, endpoints, tlsSecret } = job;
+  const { task, source, known, endpoints, tlsSecret } = job;
   const scratch = `--scratch-dir=${scratchFolder}`;
   switch (task) {
     case "Take":
       return ["upload", ...location, scratch, `--endpoints=${endpoints.join(",")}`, ...tlsArgs(tlsSecret)];
     case "Verify": {
-      const { artifact, revision, hash } = snapshot.status ?? {};
-      const known = [
-        ["sha256", artifact?.sha256],
-        ["revision", revision],
-        ["hash", hash],
+      const flags = [
+        ["sha256", source.sha256],
+        ["revision", known.revision],
+        ["hash", known.hash],
       ].flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}=${value}`]));
-      return ["verify", ...location, scratch, ...known];
+      return ["verify", ...location, scratch, ...flags];
     }
     case "Delete":
       return ["delete", ...location];

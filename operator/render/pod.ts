@@ -17,6 +17,8 @@ import {
 } from "../model/names.ts";
 import type { Member } from "../model/objects.ts";
 import type { Observation } from "../model/observation.ts";
+import { accessTo } from "./artifact.ts";
+import { imageOf } from "./image.ts";
 import { tlsFlagsOf, tlsMountsOf, tlsVolumesOf } from "./tls.ts";
 
 type JsonObject = { readonly [key: string]: Json };
@@ -66,8 +68,52 @@ export function podOf(
         },
       ],
     },
-    spec: podSpecOf(observation, member),
+    spec: withRestore(podSpecOf(observation, member), observation, member, initialClusterState),
   };
+}
+
+/** Before a first member that begins with a snapshot. It is not part of the hash: no update takes it away. */
+function withRestore(
+  spec: JsonObject,
+  { cluster, settings }: Observation,
+  { metadata, spec: { restoreFrom, clusterToken } }: Member,
+  initialClusterState: "new" | "existing",
+): JsonObject {
+  if (restoreFrom === undefined || initialClusterState === "existing") return spec;
+  const { name } = metadata;
+  const access = accessTo(restoreFrom.source, { isReadOnly: true });
+  const { sha256 } = restoreFrom.source;
+  const container = {
+    name: "restore",
+    image: imageOf(cluster, settings),
+    imagePullPolicy: cluster.spec.image.pullPolicy,
+    args: [
+      ...["snapshot", "bootstrap", ...access.args, `--name=${name}`, `--data-dir=${dataFolder}/data`],
+      `--initial-advertise-peer-urls=${peerUrlOf(cluster, name)}`,
+      `--initial-cluster-token=${clusterToken}`,
+      // Read at each start: once the cluster is formed, an empty disk is a lost one.
+      "--initial-cluster-state=$(ETCD_INITIAL_CLUSTER_STATE)",
+      `--bump-revision=${restoreFrom.bumpRevision}`,
+      ...(sha256 === undefined ? [] : [`--sha256=${sha256}`]),
+    ],
+    env: [
+      fromAnnotation("ETCD_INITIAL_CLUSTER_STATE", annotations.initialClusterState),
+      { name: "AWS_EC2_METADATA_DISABLED", value: "true" },
+      ...access.env,
+    ],
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    },
+    volumeMounts: [
+      { name: "data", mountPath: dataFolder },
+      { name: "tmp", mountPath: "/tmp" },
+      ...access.mounts,
+    ],
+  };
+  const volumes = [...(spec["volumes"] as readonly JsonObject[]), ...access.volumes];
+  return { ...spec, initContainers: [container], volumes };
 }
 
 /** Of now if it is known: a member whose disk was emptied has to ask the others what became of it. */
@@ -104,7 +150,6 @@ function podSpecOf({ cluster, settings }: Observation, member: Member): JsonObje
   const { spec } = cluster;
   const { template, image } = spec;
   const name = member.metadata.name;
-  const repository = image.repository ?? settings.memberImageRepository;
   return {
     hostname: name,
     subdomain: peerServiceName(cluster),
@@ -131,7 +176,7 @@ function podSpecOf({ cluster, settings }: Observation, member: Member): JsonObje
     containers: [
       {
         name: "etcdlike",
-        image: image.digest === undefined ? `${repository}:${spec.version}` : `${repository}@${image.digest}`,
+        image: imageOf(cluster, settings),
         imagePullPolicy: image.pullPolicy,
         args: argsOf(cluster, member),
         // Read at every start of the container, so that a restart sees what the operator wrote since.

@@ -3,12 +3,13 @@
 import { labels } from "../api/group.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { type KubeObject, kinds, type Resource, resourcePath } from "../kube/objects.ts";
+import { must } from "../lib/assert.ts";
 import type { Clock, Random } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
 import { runController } from "../runtime/controller.ts";
 import { Reflector } from "../runtime/reflector.ts";
 import { WorkQueue } from "../runtime/work-queue.ts";
-import { type SnapshotPorts, schedulePass, snapshotPass } from "./pass.ts";
+import { restorePass, type SnapshotPorts, schedulePass, snapshotPass } from "./pass.ts";
 
 const workers = 2;
 
@@ -29,6 +30,12 @@ export interface WatchedKind {
   readonly reflector: Reflector<KubeObject>;
 }
 
+const passes: Readonly<Record<string, typeof snapshotPass>> = {
+  [kinds.snapshot.plural]: snapshotPass,
+  [kinds.schedule.plural]: schedulePass,
+  [kinds.restore.plural]: restorePass,
+};
+
 export class SnapshotController {
   readonly #options: SnapshotControllerOptions;
   readonly #queue: WorkQueue;
@@ -39,7 +46,7 @@ export class SnapshotController {
     this.#options = options;
     this.#queue = new WorkQueue({ clock, random });
     const places = namespaces.length === 0 ? [undefined] : namespaces;
-    const resources = [kinds.snapshot, kinds.schedule, kinds.job, kinds.pod];
+    const resources = [kinds.snapshot, kinds.schedule, kinds.restore, kinds.job, kinds.pod];
     this.watched = places.flatMap((namespace) =>
       resources.map((resource) => this.#watch(resource, namespace)),
     );
@@ -56,6 +63,7 @@ export class SnapshotController {
       clusters,
       snapshots: all(kinds.snapshot),
       schedules: all(kinds.schedule),
+      restores: all(kinds.restore),
       jobs: all(kinds.job),
       pods: all(kinds.pod),
     };
@@ -68,7 +76,7 @@ export class SnapshotController {
         log,
         pass: (key) => {
           const [kind = "", namespace = "", name = ""] = key.split("/");
-          const pass = kind === kinds.snapshot.plural ? snapshotPass : schedulePass;
+          const pass = must(passes[kind], "a key begins with a kind that is worked on", { key });
           return pass(given, namespace, name);
         },
       },
@@ -100,9 +108,11 @@ export class SnapshotController {
 function keysOf(resource: Resource, { metadata }: KubeObject): readonly string[] {
   const key = (kind: Resource, name: string) => `${kind.plural}/${metadata.namespace ?? ""}/${name}`;
   if (resource.kind === kinds.schedule.kind) return [key(kinds.schedule, metadata.name)];
+  if (resource.kind === kinds.restore.kind) return [key(kinds.restore, metadata.name)];
   if (resource.kind !== kinds.snapshot.kind) {
     const name = metadata.labels?.[labels.snapshot];
-    return name === undefined ? [] : [key(kinds.snapshot, name)];
+    // Whichever of the two it works for.
+    return name === undefined ? [] : [key(kinds.snapshot, name), key(kinds.restore, name)];
   }
   const schedule = metadata.labels?.[labels.schedule];
   const own = key(kinds.snapshot, metadata.name);

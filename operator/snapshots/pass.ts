@@ -1,6 +1,7 @@
 // A pass over one snapshot or schedule: read the copies, decide, write the status, act. Whatever is done is named
 // beforehand, so that doing it again after a crash changes nothing more.
 import { labels, snapshotFinalizer } from "../api/group.ts";
+import { decideRestore, type RestoreDecision } from "../control/snapshot/decide-restore.ts";
 import {
   decideSchedule,
   type ScheduleAction,
@@ -16,10 +17,12 @@ import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { type KubeObject, kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import { canonical } from "../lib/canonical.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { Cluster } from "../model/objects.ts";
 import type { Settings } from "../model/observation.ts";
-import type { Schedule, Snapshot } from "../model/snapshot-objects.ts";
+import type { Restore, Schedule, Snapshot } from "../model/snapshot-objects.ts";
 import { clientSecretNameOf, hasTls } from "../model/tls-names.ts";
-import { agentJobOf } from "../render/agent-job.ts";
+import { agentJobOf, jobNameOf, restoreJobNameOf } from "../render/agent-job.ts";
+import { sourceOf } from "../render/artifact.ts";
 import { type Copies, clusterOf, findIn, jobsOf, snapshotsOf } from "./read.ts";
 
 export interface SnapshotPorts {
@@ -54,7 +57,7 @@ export async function snapshotPass(
   const decision = decideSnapshot(observation);
   const isWritten = await writeStatus(ports, kinds.snapshot, snapshot, decision.status);
   if (!isWritten) return undefined;
-  announce(ports, snapshot, decision);
+  announce(ports, kinds.snapshot, snapshot, decision);
   if (decision.action !== undefined) await actOnSnapshot(ports, observation, decision.action);
   return decision.requeueAfterMs;
 }
@@ -88,7 +91,19 @@ async function actOnSnapshot(
       const { task, endpoints } = action;
       const isSecret = cluster !== undefined && hasTls(cluster, "client");
       const tlsSecret = isSecret ? clientSecretNameOf(cluster) : undefined;
-      const body = agentJobOf({ task, snapshot, cluster, endpoints, tlsSecret, settings });
+      const { revision, hash } = snapshot.status ?? {};
+      const body = agentJobOf({
+        name: jobNameOf(snapshot, task),
+        task,
+        owner: { kind: kinds.snapshot.kind, metadata: snapshot.metadata },
+        source: sourceOf(snapshot),
+        known: {
+          ...(revision === undefined ? {} : { revision }),
+          ...(hash === undefined ? {} : { hash }),
+        },
+        activeDeadlineSeconds: snapshot.spec.activeDeadlineSeconds,
+        ...{ cluster, endpoints, tlsSecret, settings },
+      });
       await create(client, kinds.job, namespace, body);
       return;
     }
@@ -151,11 +166,49 @@ async function actOnSchedule(
   }
 }
 
+export async function restorePass(
+  ports: SnapshotPorts,
+  namespace: string,
+  name: string,
+): Promise<number | undefined> {
+  const { copies, client, settings } = ports;
+  const restore = findIn<Restore>(copies.restores(), { namespace, name });
+  if (restore === undefined) return undefined;
+  const cluster = findIn<Cluster>(copies.clusters(), { namespace, name: restore.spec.clusterRef.name });
+  const decision = decideRestore({
+    nowMs: ports.clock.wallMs(),
+    restore,
+    cluster,
+    snapshots: ([...copies.snapshots()] as unknown as Snapshot[]).filter(
+      ({ metadata }) => metadata.namespace === namespace,
+    ),
+    jobs: jobsOf(copies, restore),
+  });
+  if (!(await writeStatus(ports, kinds.restore, restore, decision.status))) return undefined;
+  announce(ports, kinds.restore, restore, decision);
+  const { action } = decision;
+  if (action?.kind === "DeleteJob") {
+    await remove(client, resourcePath(kinds.job, { namespace, name: action.name }), action.uid);
+  } else if (action !== undefined) {
+    const body = agentJobOf({
+      name: restoreJobNameOf(name),
+      task: "Verify",
+      owner: { kind: kinds.restore.kind, metadata: restore.metadata },
+      source: action.source,
+      known: {},
+      activeDeadlineSeconds: restore.spec.activeDeadlineSeconds,
+      ...{ cluster, endpoints: [], tlsSecret: undefined, settings },
+    });
+    await create(client, kinds.job, namespace, body);
+  }
+  return decision.requeueAfterMs;
+}
+
 /** False when it is gone, or somebody else wrote meanwhile: the watch brings another pass then. */
 async function writeStatus(
   { client }: SnapshotPorts,
   resource: Resource,
-  object: Snapshot | Schedule,
+  object: Snapshot | Schedule | Restore,
   status: object,
 ): Promise<boolean> {
   if (canonical(object.status ?? {}) === canonical(status)) return true;
@@ -175,13 +228,18 @@ async function writeStatus(
 }
 
 /** Events for conditions that changed. */
-function announce(ports: SnapshotPorts, snapshot: Snapshot, { status }: SnapshotDecision): void {
+function announce(
+  ports: SnapshotPorts,
+  resource: Resource,
+  object: Snapshot | Restore,
+  { status }: SnapshotDecision | RestoreDecision,
+): void {
   for (const { type, status: now, reason, message } of status.conditions ?? []) {
-    const before = snapshot.status?.conditions?.find((one) => one.type === type);
+    const before = object.status?.conditions?.find((one) => one.type === type);
     if (before?.status === now && before.reason === reason) continue;
-    if (now === "False" && reason === "Running") continue;
+    if (now === "False" && (reason === "Running" || reason === "Restoring")) continue;
     const eventType = now === "True" ? "Normal" : "Warning";
-    ports.tell(kinds.snapshot, snapshot, { type: eventType, reason: `${type}${reason}`, message });
+    ports.tell(resource, object, { type: eventType, reason: `${type}${reason}`, message });
   }
 }
 

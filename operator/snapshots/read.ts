@@ -2,12 +2,19 @@
 import { labels } from "../api/group.ts";
 import type { KubeObject, OwnerReference } from "../kube/objects.ts";
 import type { Cluster } from "../model/objects.ts";
-import { agentResultOf, type JobFact, type Schedule, type Snapshot } from "../model/snapshot-objects.ts";
+import {
+  agentResultOf,
+  type JobFact,
+  type Restore,
+  type Schedule,
+  type Snapshot,
+} from "../model/snapshot-objects.ts";
 
 /** The copies, each in no particular order. */
 export interface Copies {
   readonly snapshots: () => Iterable<KubeObject>;
   readonly schedules: () => Iterable<KubeObject>;
+  readonly restores: () => Iterable<KubeObject>;
   readonly clusters: () => Iterable<KubeObject>;
   readonly jobs: () => Iterable<KubeObject>;
   /** Of the Jobs. */
@@ -59,7 +66,7 @@ interface AgentPod extends KubeObject {
   };
 }
 
-export function jobsOf(copies: Copies, { metadata }: Snapshot): readonly JobFact[] {
+export function jobsOf(copies: Copies, { metadata }: Snapshot | Restore): readonly JobFact[] {
   const isOurs = (object: KubeObject) =>
     object.metadata.namespace === metadata.namespace &&
     object.metadata.labels?.[labels.snapshot] === metadata.name;

@@ -98,7 +98,7 @@ test("definitions are kept at uninstall unless that is switched off, and are the
   const definitions = (objects: readonly Rendered[]) =>
     objects.filter(({ kind }) => kind === "CustomResourceDefinition");
   const kept = definitions(await rendered());
-  assert.equal(kept.length, 5);
+  assert.equal(kept.length, 6);
   for (const { metadata } of kept) assert.equal(metadata.annotations?.["helm.sh/resource-policy"], "keep");
   const dropped = definitions(await rendered("--set", "crds.keep=false"));
   for (const { metadata } of dropped)
@@ -181,6 +181,9 @@ async function usedBySnapshots(): Promise<readonly string[]> {
   await world.until(() => world.names("jobs").length === 1);
   world.api.edit("etcdlikesnapshots", "one", { metadata: { deletionTimestamp: "2026-03-10T02:59:31Z" } });
   await world.until(() => world.names("etcdlikesnapshots").length === 0);
+  const restore = { clusterRef, consent: "c", source: { pvc: { claimName: "backups", path: "a.db" } } };
+  await world.create("etcdlikerestores", "back", { spec: restore });
+  await world.until(() => world.status("etcdlikerestores", "back")["revision"] === 7);
   const often = { schedule: "*/5 * * * *", timeZone: "Etc/UTC", suspend: false, concurrencyPolicy: "Forbid" };
   const spec = { clusterRef, ...often, template, retention: { keepLast: 1 } };
   await world.create("etcdlikesnapshotschedules", "often", { spec });

@@ -33,7 +33,7 @@ async function get(
 }
 
 test("the schemas are structural and stored as they are", async () => {
-  const kinds = ["clusters", "members", "snapshots", "snapshotschedules"];
+  const kinds = ["clusters", "members", "snapshots", "snapshotschedules", "restores"];
   for (const name of kinds.map((kind) => `etcdlike${kind}.etcdlike.io`)) {
     const definition = JSON.parse(await kubectl("get", "crd", name, "-o", "json")) as {
       status: { conditions: { type: string; status: string; message: string }[] };

@@ -67,6 +67,12 @@ const schedule = (name: string, spec: object = {}) =>
     ...{ clusterRef: { name: "c" }, schedule: "0 3 * * *", template: { destination }, ...spec },
   });
 
+const restore = (spec: object) =>
+  object("EtcdLikeRestore", "no", {
+    ...{ clusterRef: { name: "c" }, consent: "c", snapshotRef: { name: "s" }, ...spec },
+  });
+const cluster = (restoreFrom: object) => object("EtcdLikeCluster", "no", { bootstrap: { restoreFrom } });
+
 const pvc = { claimName: "backups" };
 const s3 = destination.s3;
 const refused: readonly (readonly [string, object, RegExp])[] = [
@@ -80,6 +86,18 @@ const refused: readonly (readonly [string, object, RegExp])[] = [
   ["a name that Jobs cannot have", snapshot("n".repeat(53)), /DNS label of at most 52 characters/],
   ["six fields", schedule("no", { schedule: "0 0 3 * * *" }), /spec.schedule/],
   ["a name that its snapshots cannot have", schedule("n".repeat(42)), /DNS label of at most 41 characters/],
+  ["a restore without consent", restore({ consent: "other" }), /consent is the name of the cluster/],
+  [
+    "a restore from two places",
+    restore({ source: { pvc: { claimName: "b", path: "a.db" } } }),
+    /exactly one of snapshotRef and source is given/,
+  ],
+  ["a cluster from no snapshot", cluster({}), /exactly one of snapshotRef and source is given/],
+  [
+    "a cluster from a path that leaves its volume",
+    cluster({ source: { pvc: { claimName: "b", path: "a/../../b" } } }),
+    /path/,
+  ],
 ];
 
 for (const [what, given, text] of refused) {

@@ -5,6 +5,7 @@ import type { ExitReason } from "../../model/exits.ts";
 import { initialClusterOf, peerUrlOf } from "../../model/names.ts";
 import type { Cluster, Defrag, Member } from "../../model/objects.ts";
 import type { Observation, Probe, RosterEntry } from "../../model/observation.ts";
+import type { Restore, Snapshot } from "../../model/snapshot-objects.ts";
 import { objectKey, renderedObjects } from "../../render/objects.ts";
 import { templateHashOf } from "../../render/pod.ts";
 
@@ -29,6 +30,8 @@ export interface Situation {
   readonly foreign?: readonly string[];
   readonly foreignMembers?: readonly string[];
   readonly defrags?: readonly Defrag[];
+  readonly snapshots?: readonly Snapshot[];
+  readonly restores?: readonly Restore[];
   readonly alarms?: readonly { readonly memberId: string; readonly alarm: string }[];
   /** Size, used part and quota of every store; 1, 1 and 0 without it. */
   readonly sizes?: readonly [number, number, number];
@@ -98,6 +101,8 @@ export function observationOf(situation: Situation): Observation {
     members: names.map((name, slot) => memberOf(situation, name, slot)),
     foreignMembers: situation.foreignMembers ?? [],
     defrags: situation.defrags ?? [],
+    snapshots: situation.snapshots ?? [],
+    restores: situation.restores ?? [],
     pods: [],
     volumes: [
       ...names

@@ -2,6 +2,7 @@
 
 import { kinds } from "../../kube/objects.ts";
 import type { Cluster, Defrag, Member } from "../../model/objects.ts";
+import type { Restore, Snapshot } from "../../model/snapshot-objects.ts";
 import { type PassPorts, pass } from "../pass.ts";
 import { type Secret, textOf } from "../secrets.ts";
 import type { ClusterState, Pod, VolumeClaim } from "../state.ts";
@@ -45,6 +46,9 @@ const defaults = {
   progressDeadlineSeconds: 120,
 };
 
+/** Where a snapshot is said to be. */
+export const snapshotFile = { pvc: { claimName: "backups", path: "a.db" } };
+
 const pki = rememberingPki();
 const toldMax = 100;
 
@@ -69,7 +73,8 @@ export class Run {
         world.certificates.checkPodCreation(request.body as StoredObject);
       }
       if (request.method === "DELETE" && request.path.includes("/pods/")) {
-        world.checkPodDeletion(name, this.cluster().spec.replicas === 0);
+        const { spec, status } = this.cluster();
+        world.checkPodDeletion(name, spec.replicas === 0 || status?.operation?.type === "Restore");
       }
       if (request.method === "DELETE" && request.path.includes("/persistentvolumeclaims/")) {
         if (world.api.get("persistentvolumeclaims", name) !== undefined) world.checkVolumeDeletion(name);
@@ -85,6 +90,28 @@ export class Run {
     this.world.api.edit("etcdlikeclusters", "c", {
       spec,
       metadata: { generation: (this.cluster().metadata.generation ?? 0) + 1 },
+    });
+  }
+
+  /** An EtcdLikeRestore whose snapshot was proven. */
+  async restore(name: string): Promise<void> {
+    const at = new Date(this.world.nowMs).toISOString();
+    const proven = {
+      type: "Verified",
+      status: "True",
+      reason: "Restored",
+      message: "",
+      lastTransitionTime: at,
+    };
+    await this.world.api.request({
+      method: "POST",
+      path: "/apis/etcdlike.io/v1alpha1/namespaces/default/etcdlikerestores",
+      body: {
+        kind: "EtcdLikeRestore",
+        metadata: { name },
+        spec: { clusterRef: { name: "c" }, consent: "c", source: snapshotFile, bumpRevision: 1_000 },
+        status: { phase: "Verifying", conditions: [proven] },
+      },
     });
   }
 
@@ -208,6 +235,8 @@ export class Run {
       cluster: api.get("etcdlikeclusters", "c") as unknown as Cluster | undefined,
       members: of<Member>("etcdlikemembers"),
       defrags: of<Defrag>("etcdlikedefrags"),
+      snapshots: of<Snapshot>("etcdlikesnapshots"),
+      restores: of<Restore>("etcdlikerestores"),
       pods: of<Pod>("pods"),
       volumes: of<VolumeClaim>("persistentvolumeclaims"),
       secrets: of<Secret>("secrets"),

@@ -50,6 +50,10 @@ export class World implements Members {
   readonly #running = new Map<string, Running>();
   readonly #addresses = new Map<string, string>();
   #formations = 0;
+  /** First members that began with a snapshot. */
+  restorations = 0;
+  /** What members had that stopped for a restore. */
+  readonly #former = new Set<Disk>();
   #clusterId = "";
   #entries: RosterEntry[] = [];
   #leaderId = "";
@@ -154,7 +158,9 @@ export class World implements Members {
     const peerUrl = this.#urlOf(pod);
     if (notes[annotations.initialClusterState] === "new") {
       this.#formations++;
-      if (this.#formations > 1) throw new Violation("a second cluster was formed");
+      const isRestored = (pod["spec"] as { initContainers?: unknown }).initContainers !== undefined;
+      if (isRestored) this.restorations++;
+      if (this.#formations > 1) this.#leaveFormer(isRestored);
       this.#clusterId = (0xc000 + this.#formations).toString(16);
       const id = this.#newId();
       this.#entries = [{ id, name: pod.metadata.name, peerUrl, isLearner: false }];
@@ -175,6 +181,16 @@ export class World implements Members {
       one.id === entry.id ? { ...one, name: pod.metadata.name } : one,
     );
     return { memberId: entry.id, startedTick: this.#tick };
+  }
+
+  /** Only a restore on record forms a cluster where there was one, when nothing of it can answer any more. */
+  #leaveFormer(isRestored: boolean): void {
+    if (this.#operation()?.type !== "Restore" || !isRestored)
+      throw new Violation("a second cluster was formed");
+    const left = this.api.all("pods").filter((pod) => this.lostPods.has(pod.metadata.uid));
+    if (this.#running.size > 0 || left.length > 0)
+      throw new Violation("members of before a restore still run");
+    for (const disk of this.#disks.values()) if (disk.memberId !== undefined) this.#former.add(disk);
   }
 
   #urlOf(pod: StoredObject): string {
@@ -278,6 +294,7 @@ export class World implements Members {
     const claim = must(this.api.get("persistentvolumeclaims", name), "what is deleted is there");
     const disk = this.#disks.get(claim.metadata.uid);
     if (disk?.memberId === undefined) return;
+    if (this.#former.has(disk)) throw new Violation(`volume ${name} of before a restore is deleted`);
     if (this.#voters.some((entry) => entry.id === disk.memberId)) {
       throw new Violation(`volume ${name} of a voter is deleted`);
     }
