@@ -71,6 +71,7 @@ export class Run {
       const { world } = this;
       if (request.method === "POST" && request.path.endsWith("/pods")) {
         world.certificates.checkPodCreation(request.body as StoredObject);
+        world.checkPodCreation(request.body as StoredObject);
       }
       if (request.method === "DELETE" && request.path.includes("/pods/")) {
         const { spec, status } = this.cluster();

@@ -187,7 +187,7 @@ export class World implements Members {
   #leaveFormer(isRestored: boolean): void {
     if (this.#operation()?.type !== "Restore" || !isRestored)
       throw new Violation("a second cluster was formed");
-    const left = this.api.all("pods").filter((pod) => this.lostPods.has(pod.metadata.uid));
+    const left = this.api.all("pods").filter((pod) => this.#lostPods.has(pod.metadata.uid));
     if (this.#running.size > 0 || left.length > 0)
       throw new Violation("members of before a restore still run");
     for (const disk of this.#disks.values()) if (disk.memberId !== undefined) this.#former.add(disk);
@@ -246,6 +246,12 @@ export class World implements Members {
     this.kill(podName);
   }
 
+  /** Its kubelet ends what was to end. */
+  findNodeOf(podName: string): void {
+    const pod = this.api.get("pods", podName);
+    if (pod !== undefined) this.#lostPods.delete(pod.metadata.uid);
+  }
+
   wipe(podName: string): void {
     this.#changeDisk(podName, (disk) => {
       delete disk.memberId;
@@ -288,6 +294,15 @@ export class World implements Members {
     if (!isVoter || this.#voters.length === 1) return;
     const others = this.#voters.filter((entry) => entry.id !== running.memberId && this.#runs(entry.id));
     if (others.length <= this.#voters.length / 2) throw new Violation(`deleting ${name} loses the quorum`);
+  }
+
+  /** One that is to form another cluster: until then everything of before has stopped. */
+  checkPodCreation(pod: StoredObject): void {
+    const isNew = pod.metadata.annotations?.[annotations.initialClusterState] === "new";
+    const others = this.podNames().filter((name) => name !== pod.metadata.name);
+    if (isNew && this.#formations > 0 && others.length > 0) {
+      throw new Violation(`${pod.metadata.name} is to form a cluster while ${others.join()} may run`);
+    }
   }
 
   checkVolumeDeletion(name: string): void {
