@@ -137,7 +137,7 @@ test("all objects deleted and declared again: no second cluster, and the old one
   assert.equal(counted(now), counted(count));
 });
 
-test("two of three disks are lost: the status says so within 30 s, and nothing is taken away", async (t) => {
+test("two of three disks are lost: the status says so soon, and nothing is taken away", async (t) => {
   const before = { volumes: await volumes(), members: await status("members[*].id") };
   const [survivor, ...victims] = (await pods()).map(({ metadata }) => metadata.name);
   for (const name of victims) {
