@@ -85,10 +85,15 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
     segmentBytes: config.walSegmentBytes,
     position: opened.position,
     metrics: {
-      onWrite({ bytes, writeSeconds, syncSeconds }) {
+      onWrite({ bytes, writeSeconds, syncSeconds, snapTimes }) {
         metrics.core.walWriteBytes.increment(bytes);
         metrics.core.walWriteSeconds.observe(writeSeconds);
         if (syncSeconds !== undefined) metrics.core.walFsyncSeconds.observe(syncSeconds);
+        if (snapTimes !== undefined) {
+          metrics.core.snapFsyncSeconds.observe(snapTimes.syncSeconds);
+          metrics.core.snapSaveMarshallingSeconds.observe(snapTimes.marshallingSeconds);
+          metrics.core.snapSaveTotalSeconds.observe(snapTimes.totalSeconds);
+        }
       },
     },
     onFatal: options.onFatal,
@@ -101,6 +106,7 @@ export async function startMember(options: MemberOptions): Promise<RunningMember
     memberPath: dataDir.member,
     snapPath: dataDir.snap,
     spool,
+    metrics: metrics.core,
     onFatal: options.onFatal,
   });
   const peers = new Peers({

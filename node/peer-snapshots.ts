@@ -1,7 +1,6 @@
 // Whole stores on their way between members: ours is sent as etcd's bbolt file, and what arrives is spooled, checked
 // and made into a generation of our own before Raft hears of it.
 
-import { type FileHandle, open, unlink } from "node:fs/promises";
 import type { MemberApi } from "./api/member-api.ts";
 import { buildSnapshot } from "./api/snapshot-build.ts";
 import type { SnapshotFile, SnapshotSpool } from "./api/snapshot-port.ts";
@@ -9,10 +8,12 @@ import { must } from "./lib/assert.ts";
 import type { StoreGeneration } from "./lib/backend.ts";
 import { utf8 } from "./lib/bytes.ts";
 import { FatalError } from "./lib/fatal.ts";
+import type { Metrics } from "./lib/metrics.ts";
 import { encodeV2Document } from "./membership/v2-document.ts";
 import { buildReceivedStore } from "./migrate/received-store.ts";
 import { realClock } from "./observe/real-clock.ts";
 import type { IncomingSnapshot, OutgoingSnapshot, SnapshotPort } from "./peer/port.ts";
+import { ReceivedFile } from "./storage/bbolt/received-file.ts";
 import type { LmdbEngine } from "./storage/lmdb/engine.ts";
 import type { Message } from "./wire/raft.ts";
 
@@ -26,6 +27,7 @@ export interface PeerSnapshotsOptions {
   /** The folder `member/snap`. */
   readonly snapPath: string;
   readonly spool: SnapshotSpool;
+  readonly metrics: Pick<Metrics, "snapDbSyncSeconds" | "snapDbSaveTotalSeconds">;
   /** What was received must not be served, and the log that follows it neither. */
   readonly onFatal: (error: FatalError) => void;
 }
@@ -57,6 +59,7 @@ export class PeerSnapshots implements SnapshotPort {
       const data = utf8(encodeV2Document(members, clusterVersion));
       return {
         message: { ...message, snapshot: { data, metadata: { index, term, confState } } },
+        fileBytes: built.file.bytes,
         bytes: bytesOf(built.file),
         close() {
           void built.file.close();
@@ -69,36 +72,38 @@ export class PeerSnapshots implements SnapshotPort {
     }
   }
 
-  async begin(message: Message): Promise<IncomingSnapshot> {
+  async begin(message: Message, fileBytes: number | undefined): Promise<IncomingSnapshot> {
     if (this.#isReceiving) throw new Error("another snapshot is being received");
     this.#isReceiving = true;
+    const { snapPath, metrics } = this.#options;
+    const startMs = realClock.nowMs();
     // The ending is one that the next start takes for a leftover.
-    const path = `${this.#options.snapPath}/received-${process.pid}-${this.#count++}.snap.tmp`;
-    let handle: FileHandle;
+    const name = `received-${process.pid}-${this.#count++}.snap.tmp`;
+    let file: ReceivedFile;
     try {
-      handle = await open(path, "wx", 0o600);
+      file = await ReceivedFile.create(snapPath, name, fileBytes);
     } catch (error) {
       this.#isReceiving = false;
       throw error;
     }
-    const end = async (): Promise<void> => {
-      this.#isReceiving = false;
-      await unlink(path);
-    };
     return {
-      write: async (bytes) => {
-        await handle.writeFile(bytes);
-      },
+      write: (bytes) => file.write(bytes),
       finish: async () => {
         try {
-          await handle.close();
-          this.#ready = { message, generation: await this.#build(message, path) };
+          await file.finish();
+          const builtMs = realClock.nowMs();
+          this.#ready = { message, generation: await this.#build(message, file.path) };
+          metrics.snapDbSyncSeconds.observe((realClock.nowMs() - builtMs) / 1000);
+          metrics.snapDbSaveTotalSeconds.observe((realClock.nowMs() - startMs) / 1000);
         } finally {
-          await end();
+          this.#isReceiving = false;
+          await file.remove();
         }
       },
       abort: () => {
-        void handle.close().then(end);
+        void file.abort().finally(() => {
+          this.#isReceiving = false;
+        });
       },
     };
   }

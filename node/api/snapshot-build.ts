@@ -17,6 +17,8 @@ export async function buildSnapshot(
   isCancelled: () => boolean,
 ): Promise<BuiltSnapshot | undefined> {
   const { replica } = api;
+  const { clock, metrics } = api.options;
+  const startMs = clock.nowMs();
   const writer = await spool.create(replica.sizes.sizeInUseBytes);
   let built: BuiltSnapshot | undefined;
   try {
@@ -28,6 +30,7 @@ export async function buildSnapshot(
         const slice = source.next(readSlice);
         if (slice === undefined) {
           built = { file: await writer.finish(), state: source.state };
+          metrics.backendSnapshotSeconds.observe((clock.nowMs() - startMs) / 1000);
           return built;
         }
         await writer.write(slice);

@@ -23,6 +23,9 @@ export interface Metrics {
   readonly snapFsyncSeconds: Histogram;
   readonly snapSaveMarshallingSeconds: Histogram;
   readonly snapSaveTotalSeconds: Histogram;
+  /** Making the store of a received snapshot durable, and all from its first byte on. */
+  readonly snapDbSyncSeconds: Histogram;
+  readonly snapDbSaveTotalSeconds: Histogram;
 
   readonly puts: Counter;
   /** Keys deleted. */
@@ -71,6 +74,8 @@ export const silentMetrics: Metrics = {
   snapFsyncSeconds: silentHistogram,
   snapSaveMarshallingSeconds: silentHistogram,
   snapSaveTotalSeconds: silentHistogram,
+  snapDbSyncSeconds: silentHistogram,
+  snapDbSaveTotalSeconds: silentHistogram,
   puts: silentCounter,
   deletes: silentCounter,
   ranges: silentCounter,

@@ -41,7 +41,7 @@ export function coreMetrics({ families, counter, histogram }: Makers): Metrics {
     ),
     backendSnapshotSeconds: histogram(
       "etcd_disk_backend_snapshot_duration_seconds",
-      "Time to send a snapshot of the store.",
+      "Time to make the file of a snapshot.",
       doubling(0.01, 17),
     ),
     backendDefragSeconds: histogram(
@@ -63,6 +63,16 @@ export function coreMetrics({ families, counter, histogram }: Makers): Metrics {
       "etcd_debugging_snap_save_total_duration_seconds",
       "Time to save a .snap file.",
       diskSeconds,
+    ),
+    snapDbSyncSeconds: histogram(
+      "etcd_snap_db_fsync_duration_seconds",
+      "Time to make a received store durable.",
+      diskSeconds,
+    ),
+    snapDbSaveTotalSeconds: histogram(
+      "etcd_snap_db_save_total_duration_seconds",
+      "Time to receive and save a store.",
+      doubling(0.1, 10),
     ),
     puts: counter("etcd_mvcc_put_total", "Puts seen by this member."),
     deletes: counter("etcd_mvcc_delete_total", "Deletes seen by this member."),
@@ -128,8 +138,6 @@ export function addIdleFamilies({ families, counter, histogram }: Makers): void 
     const name = `etcd_debugging_disk_backend_commit_${phase}_duration_seconds`;
     histogram(name, `Time a flush spends in ${phase}.`, diskSeconds);
   }
-  histogram("etcd_snap_db_fsync_duration_seconds", "Time to sync a received store.", diskSeconds);
-  histogram("etcd_snap_db_save_total_duration_seconds", "Time to save a received store.", doubling(0.1, 10));
   counter("etcd_debugging_store_expires_total", "Keys of the v2 store that expired.");
   counter("etcd_debugging_store_watch_requests_total", "Watches of the v2 store.");
   counter("etcd_grpc_proxy_events_coalescing_total", "Events coalesced by a proxy.");

@@ -27,6 +27,8 @@ export interface RaftPort {
 export interface OutgoingSnapshot {
   /** The MsgSnap with the index that the bytes stand at and a non-empty membership document as data. */
   readonly message: Message;
+  /** The size of the whole file. */
+  readonly fileBytes: number;
   /** The store as etcd's bbolt file. */
   readonly bytes: AsyncIterable<Uint8Array>;
   /** Always called once, however it ended, and perhaps while the next bytes are awaited. */
@@ -47,7 +49,8 @@ export interface IncomingSnapshot {
 
 export interface SnapshotPort {
   open(message: Message): Promise<OutgoingSnapshot>;
-  begin(message: Message): Promise<IncomingSnapshot>;
+  /** `fileBytes`: what the sender announced; a real member announces nothing. Rejects when there is no room for it. */
+  begin(message: Message, fileBytes: number | undefined): Promise<IncomingSnapshot>;
 }
 
 export type PromoteAnswer =

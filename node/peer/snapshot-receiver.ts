@@ -13,7 +13,7 @@ import { headerOf } from "./compatibility.ts";
 import { errorText } from "./peer-status.ts";
 import { noteSender, refusesMessage, refusesStranger } from "./raft-routes.ts";
 import type { PeerSettings } from "./settings.ts";
-import { digestTrailer } from "./snapshot-sender.ts";
+import { digestTrailer, sizeHeader } from "./snapshot-sender.ts";
 import type { Transport } from "./transport.ts";
 
 const unknownSender = "UNKNOWN_SNAPSHOT_SENDER";
@@ -106,7 +106,7 @@ async function receive(
     "incoming-snapshot-index": message.snapshot?.metadata.index,
   };
   logger.info("receiving database snapshot", fields);
-  const incoming = await snapshots.begin(message);
+  const incoming = await snapshots.begin(message, announcedBytes(request));
   let bytes = 0;
   try {
     const hash = createHash("sha256");
@@ -130,6 +130,12 @@ async function receive(
   await incoming.finish();
   logger.info("received and saved database snapshot", { ...fields, "incoming-snapshot-size-bytes": bytes });
   return undefined;
+}
+
+/** Undefined from a real etcd, and where it is no size. */
+function announcedBytes(request: IncomingMessage): number | undefined {
+  const bytes = Number(headerOf(request.headers, sizeHeader.toLowerCase()) ?? Number.NaN);
+  return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
 }
 
 /** A member of our kind announces the trailer; a real etcd sends none. */

@@ -13,6 +13,8 @@ import { refusalOfPost } from "./response.ts";
 import type { PeerSettings } from "./settings.ts";
 
 export const digestTrailer = "X-Etcdlike-Snapshot-Sha256";
+/** So that a peer without room for the file says so before it has it. */
+export const sizeHeader = "X-Etcdlike-Snapshot-Bytes";
 
 /** Stops what is under way. */
 export interface SnapshotSend {
@@ -38,7 +40,7 @@ export function sendSnapshot(
         "remote-peer-id": hexId(options.peerId),
       };
       logger.info("sending database snapshot", fields);
-      request = openRequest(settings, options.url);
+      request = openRequest(settings, options.url, snapshot.fileBytes);
       const answer = answerOf(request);
       const written = writeBody(request, snapshot, (bytes) =>
         settings.metrics.sentBytes(hexId(options.peerId), bytes),
@@ -70,7 +72,7 @@ async function openedSnapshot(snapshots: SnapshotPort, message: Message): Promis
   throw new Error("a snapshot without a snapshot message");
 }
 
-function openRequest({ dialer, limits, local }: PeerSettings, url: URL): ClientRequest {
+function openRequest({ dialer, limits, local }: PeerSettings, url: URL, fileBytes: number): ClientRequest {
   return dialer.open({
     url,
     path: "/raft/snapshot",
@@ -79,6 +81,7 @@ function openRequest({ dialer, limits, local }: PeerSettings, url: URL): ClientR
       "Content-Type": "application/octet-stream",
       "Transfer-Encoding": "chunked",
       Trailer: digestTrailer,
+      [sizeHeader]: String(fileBytes),
       ...introduction(local),
     },
     lane: "stream",

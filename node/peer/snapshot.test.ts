@@ -36,6 +36,8 @@ class Snapshots implements SnapshotPort {
   closedCount = 0;
   abortedCount = 0;
   readonly finished: Uint8Array[] = [];
+  /** Sizes that were announced. */
+  readonly announced: (number | undefined)[] = [];
   bytes: readonly Uint8Array[] = [store];
   failure: Error | undefined;
 
@@ -46,10 +48,12 @@ class Snapshots implements SnapshotPort {
       yield* bytes;
       if (failure !== undefined) throw failure;
     }
-    return { message: snapshotMessage, bytes: read(), close: () => void this.closedCount++ };
+    const fileBytes = concatBytes(bytes).length;
+    return { message: snapshotMessage, fileBytes, bytes: read(), close: () => void this.closedCount++ };
   }
 
-  async begin(): ReturnType<SnapshotPort["begin"]> {
+  async begin(...[, fileBytes]: Parameters<SnapshotPort["begin"]>): ReturnType<SnapshotPort["begin"]> {
+    this.announced.push(fileBytes);
     const chunks: Uint8Array[] = [];
     return {
       write: async (bytes) => void chunks.push(bytes),
@@ -84,7 +88,7 @@ test("a store arrives whole, Raft hears of it after, and the sender of its succe
   sender.transport.send([snapshotMessage]);
   await eventually(() => sender.snapshotReports.length === 1);
   assert.deepEqual(sender.snapshotReports, [[two, true]]);
-  assert.deepEqual(got.finished, [store]);
+  assert.deepEqual([got.finished, got.announced], [[store], [store.length]]);
   assert.deepEqual(receiver.received, [snapshotMessage]);
   assert.deepEqual([sent.openedCount, sent.closedCount, got.abortedCount], [1, 1, 0]);
 });
@@ -94,7 +98,7 @@ test("a store of a real member, which sends no digest, is taken", async (t) => {
   const body = concatBytes([messageFrame(snapshotMessage), store]);
   const answer = await ask(receiver, "/raft/snapshot", { method: "POST", headers: headersOf(1), body });
   assert.equal(answer.status, 204);
-  assert.deepEqual(got.finished, [store]);
+  assert.deepEqual([got.finished, got.announced], [[store], [undefined]]);
   assert.deepEqual(receiver.received, [snapshotMessage]);
 });
 

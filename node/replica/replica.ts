@@ -58,6 +58,8 @@ const uncommittedBytesMax = 256 * 1024 * 1024;
 const readRetryMs = 500;
 /** Log entries kept in memory for followers that are behind: a quarter of what Raft may hold uncommitted. */
 const catchupBytesMax = 64 * 1024 * 1024;
+/** More than is written while a snapshot of some gigabytes is sent, and little enough to keep in memory. */
+const pinnedBytesMax = 512 * 1024 * 1024;
 /** Membership changes that wait for a leader: one at a time can be made. */
 const unproposedChangesMax = 64;
 /** How long a member that was removed goes on, so that the others hear that its removal is committed. */
@@ -184,6 +186,7 @@ export class Replica {
         snapshotCount: options.snapshotCount,
         catchupEntries: options.snapshotCatchupEntries,
         catchupBytesMax: options.catchupBytesMax ?? catchupBytesMax,
+        pinnedBytesMax,
         raftAppliedIndex: () => this.#rawNode.basicStatus().applied,
       },
       contents.snapshot.index,

@@ -34,6 +34,7 @@ class Fixture {
         snapshotCount: 1000,
         catchupEntries: 500,
         catchupBytesMax: 100 * kilobyte,
+        pinnedBytesMax: 2000 * kilobyte,
         raftAppliedIndex: () => this.raftAppliedIndex,
         ...options,
       },
@@ -99,7 +100,25 @@ test("nothing behind the snapshot is released, although it is beyond the bound b
   assert.equal(fixture.storage.firstIndex(), 12);
 });
 
-test("what a snapshot on its way needs is kept, whatever its size, until it is let go", () => {
+test("what a snapshot on its way needs is kept up to a bound, beyond which it is given up and said", () => {
+  const lines: string[] = [];
+  const logger = { ...silentLogger, warn: (text: string) => lines.push(text) };
+  const fixture = new Fixture({ logger, pinnedBytesMax: 500 * kilobyte });
+  fixture.grow(5, 10 * kilobyte);
+  const unpin = fixture.snapshotter.pin(5);
+  let bytesMax = 0;
+  for (let index = 6; index <= 300; index++) {
+    fixture.grow(index, 10 * kilobyte);
+    fixture.finishSaving();
+    bytesMax = Math.max(bytesMax, fixture.storage.bytes);
+  }
+  assert.ok(bytesMax >= 500 * kilobyte, `${bytesMax} bytes`);
+  assert.ok(bytesMax <= 720 * kilobyte, `${bytesMax} bytes`);
+  assert.deepEqual(lines, ["gave up log entries that a snapshot on its way needs behind it"]);
+  unpin();
+});
+
+test("what a snapshot on its way needs is kept beyond the bound of other followers, until it is let go", () => {
   const fixture = new Fixture();
   fixture.grow(5, 10 * kilobyte);
   const unpin = fixture.snapshotter.pin(5);

@@ -28,6 +28,11 @@ export interface SnapshotterOptions {
    */
   readonly catchupBytesMax: number;
   /**
+   * What they may take while a snapshot is on its way. Beyond it the oldest go all the same, and the follower, which
+   * will miss them, is sent another snapshot.
+   */
+  readonly pinnedBytesMax: number;
+  /**
    * Up to where Raft knows that entries are applied. It learns that for many entries at once, so it may be far
    * behind the store, and still reads those in between.
    */
@@ -94,6 +99,7 @@ export class Snapshotter {
 
   #compact(index: number): void {
     const { storage, logger, catchupEntries, catchupBytesMax, raftAppliedIndex } = this.#options;
+    this.#dropPins();
     const pinned = [...this.#pins].map((pin) => pin.index);
     const wanted = Math.max(1, index - catchupEntries, storage.indexBeforeLast(catchupBytesMax));
     // No further than the snapshot, whatever came behind it meanwhile.
@@ -103,5 +109,19 @@ export class Snapshotter {
       logger.info("compacted Raft logs", { "compact-index": compactIndex });
     }
     this.#keptBytes = storage.bytes;
+  }
+
+  #dropPins(): void {
+    const { storage, logger, pinnedBytesMax } = this.#options;
+    const keptIndex = storage.indexBeforeLast(pinnedBytesMax);
+    for (const pin of this.#pins) {
+      if (pin.index >= keptIndex) continue;
+      this.#pins.delete(pin);
+      logger.warn("gave up log entries that a snapshot on its way needs behind it", {
+        "snapshot-index": pin.index,
+        "log-bytes": storage.bytes,
+        "log-bytes-max": pinnedBytesMax,
+      });
+    }
   }
 }

@@ -2,12 +2,10 @@
 // once, so that nothing is left behind however the process ends.
 
 import { constants } from "node:fs";
-import { type FileHandle, open, statfs, unlink } from "node:fs/promises";
+import { type FileHandle, open, unlink } from "node:fs/promises";
 import type { SnapshotFile, SnapshotSpool, SnapshotWriter } from "../../api/snapshot-port.ts";
+import { checkRoom } from "../room.ts";
 import { BoltWriter, metaPagesBytes } from "./writer.ts";
-
-/** What a file of pages takes beyond the records, and what the log is left with meanwhile. */
-const spareBytes = 64 * 1024 * 1024;
 
 export class FolderSpool implements SnapshotSpool {
   readonly #folder: string;
@@ -18,14 +16,7 @@ export class FolderSpool implements SnapshotSpool {
   }
 
   async create(expectedBytes: number): Promise<SnapshotWriter> {
-    const { bavail, bsize } = await statfs(this.#folder);
-    const availableBytes = bavail * bsize;
-    if (availableBytes < expectedBytes + spareBytes) {
-      const text =
-        `a snapshot of about ${expectedBytes} bytes, with ${spareBytes} to spare, ` +
-        `needs more than the ${availableBytes} bytes that are free in ${this.#folder}`;
-      throw Object.assign(new Error(text), { code: "ENOSPC", syscall: "statfs" });
-    }
+    await checkRoom(this.#folder, { what: "a snapshot", wantedBytes: expectedBytes });
     // The ending is one that the next start takes for a leftover.
     const path = `${this.#folder}/spool-${process.pid}-${this.#count++}.snap.tmp`;
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);

@@ -26,13 +26,29 @@ export type SnapReading =
   | { readonly ok: true; readonly snapshot: LogSnapshot }
   | { readonly ok: false; readonly what: string };
 
+/** How long writing a file took, for the metrics. */
+export interface SnapTimes {
+  readonly marshallingSeconds: number;
+  /** Writing and syncing. */
+  readonly syncSeconds: number;
+  readonly totalSeconds: number;
+}
+
 /** Writes the file durably. Throws FatalError. */
-export function writeSnapFile(disk: Disk, directory: string, snapshot: LogSnapshot): void {
+export function writeSnapFile(disk: Disk, directory: string, snapshot: LogSnapshot): SnapTimes {
   const { index, term, confState } = snapshot;
+  const startMs = performance.now();
   const data = raftCodecs.Snapshot.encode({ data: snapshot.data, metadata: { index, term, confState } });
   const bytes = raftCodecs.SnapFile.encode({ crc: updateCrc32c(0, data), data });
   const name = snapName(snapshot);
+  const encodedMs = performance.now();
   guard(`${directory}/${name}`, () => writeWhole(disk, directory, name, bytes));
+  const endMs = performance.now();
+  return {
+    marshallingSeconds: (encodedMs - startMs) / 1000,
+    syncSeconds: (endMs - encodedMs) / 1000,
+    totalSeconds: (endMs - startMs) / 1000,
+  };
 }
 
 /** Reads the file of a snapshot. Throws FatalError when the disk fails, not when the content is wrong. */

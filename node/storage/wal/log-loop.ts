@@ -6,6 +6,7 @@ import { assert, must } from "../../lib/assert.ts";
 import { type FatalDetails, FatalError, type FatalReason } from "../../lib/fatal.ts";
 import { raftCodecs } from "../../wire/raft-codec.ts";
 import type { Disk } from "../disk.ts";
+import type { SnapTimes } from "../snap/snap-file.ts";
 import { type Command, commandKinds, type QueueMemory, QueueReceiver } from "./log-queue.ts";
 import { installSnapshot, type LogOptions, saveSnapshot, walOptions } from "./open-log.ts";
 import { Wal, type WalPosition } from "./wal.ts";
@@ -34,6 +35,8 @@ export type LogAnswer =
       readonly writeSeconds: number;
       /** Undefined when nobody had asked for a sync. */
       readonly syncSeconds: number | undefined;
+      /** Undefined when no `.snap` file was written. */
+      readonly snapTimes: SnapTimes | undefined;
     }
   | {
       readonly kind: "fatal";
@@ -67,6 +70,7 @@ class LogLoop {
   readonly #wal: Wal;
   /** The newest request of the batch; 0 when it holds none. */
   #request = 0;
+  #snapTimes: SnapTimes | undefined;
   #isClosing = false;
 
   constructor(data: LogWorkerData, disk: Disk, port: MessagePort) {
@@ -80,6 +84,7 @@ class LogLoop {
   run(post: (answer: LogAnswer) => void): void {
     while (!this.#isClosing) {
       this.#request = 0;
+      this.#snapTimes = undefined;
       const count = this.#takeBatch();
       if (count === 0) {
         if (!this.#wal.prepare()) this.#queue.wait();
@@ -95,7 +100,8 @@ class LogLoop {
         this.#wal.sync();
         syncSeconds = (performance.now() - writtenAt) / 1000;
       }
-      post({ kind: "done", request: this.#request, bytes, writeSeconds, syncSeconds });
+      const snapTimes = this.#snapTimes;
+      post({ kind: "done", request: this.#request, bytes, writeSeconds, syncSeconds, snapTimes });
       this.#wal.prepare();
     }
     this.#wal.close();
@@ -154,7 +160,8 @@ class LogLoop {
     const releaseIndex = new DataView(copy.buffer).getFloat64(0, true);
     const { data, metadata } = raftCodecs.Snapshot.decode(copy.subarray(8));
     const { index, term, confState } = metadata;
-    saveSnapshot(this.#wal, this.#options, { index, term, confState, data }, releaseIndex);
+    const snapshot = { index, term, confState, data };
+    this.#snapTimes = saveSnapshot(this.#wal, this.#options, snapshot, releaseIndex);
   }
 
   #installSnapshot(body: Uint8Array): void {
@@ -163,6 +170,7 @@ class LogLoop {
     const hardState = raftCodecs.HardState.decode(copy.subarray(8, end));
     const { data, metadata } = raftCodecs.Snapshot.decode(copy.subarray(end));
     const { index, term, confState } = metadata;
-    installSnapshot(this.#wal, this.#options, { index, term, confState, data }, hardState);
+    const snapshot = { index, term, confState, data };
+    this.#snapTimes = installSnapshot(this.#wal, this.#options, snapshot, hardState);
   }
 }

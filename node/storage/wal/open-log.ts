@@ -11,6 +11,7 @@ import {
   purgeSnapFiles,
   readSnapFile,
   removeTemporarySnapFiles,
+  type SnapTimes,
   snapName,
   writeSnapFile,
 } from "../snap/snap-file.ts";
@@ -131,19 +132,20 @@ export function saveSnapshot(
   { disk, memberDir }: LogOptions,
   snapshot: LogSnapshot,
   releaseIndex: number,
-): void {
+): SnapTimes {
   const { index, term, confState } = snapshot;
   assert(wal.hardState.commit >= index, "a snapshot is of committed entries", {
     index,
     commit: wal.hardState.commit,
   });
-  writeSnapFile(disk, snapDirectory(memberDir), snapshot);
+  const times = writeSnapFile(disk, snapDirectory(memberDir), snapshot);
   wal.appendSnapshot({ index, term, confState });
   wal.appendHardState(wal.hardState);
   wal.write();
   wal.sync();
   wal.release(Math.min(releaseIndex, index));
   purgeSnapFiles(disk, snapDirectory(memberDir));
+  return times;
 }
 
 /**
@@ -155,16 +157,17 @@ export function installSnapshot(
   { disk, memberDir }: LogOptions,
   snapshot: LogSnapshot,
   hardState: HardState,
-): void {
+): SnapTimes {
   const { index, term, confState } = snapshot;
   assert(hardState.commit >= index, "a snapshot that is installed is committed", { index });
-  writeSnapFile(disk, snapDirectory(memberDir), snapshot);
+  const times = writeSnapFile(disk, snapDirectory(memberDir), snapshot);
   wal.appendSnapshot({ index, term, confState });
   wal.appendHardState(hardState);
   wal.write();
   wal.sync();
   wal.release(index);
   purgeSnapFiles(disk, snapDirectory(memberDir));
+  return times;
 }
 
 export function walOptions(options: LogOptions): WalOptions {

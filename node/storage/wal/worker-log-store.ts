@@ -11,6 +11,7 @@ import { FatalError } from "../../lib/fatal.ts";
 import type { LogAppend, LogSnapshot, LogStore } from "../../replica/log-store.ts";
 import type { HardState } from "../../wire/raft.ts";
 import { raftCodecs, type SizedCodec } from "../../wire/raft-codec.ts";
+import type { SnapTimes } from "../snap/snap-file.ts";
 import type { LargeCommand, LogAnswer, LogWorkerData } from "./log-loop.ts";
 import { commandKinds, createQueueMemory, QueueSender } from "./log-queue.ts";
 import { defaultSegmentBytes } from "./segments.ts";
@@ -23,6 +24,8 @@ export interface LogMetrics {
     readonly writeSeconds: number;
     /** Undefined when nobody waited for a sync. */
     readonly syncSeconds: number | undefined;
+    /** Undefined when no `.snap` file was written. */
+    readonly snapTimes: SnapTimes | undefined;
   }): void;
 }
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MemberKind } from "../../tools/member.ts";
 import { ClusterLoad } from "../support/cluster-load.ts";
-import { expectAgreement, expectNoPanic, TestCluster } from "../support/clusters.ts";
+import { expectAgreement, expectNoPanic, type Place, TestCluster } from "../support/clusters.ts";
 import { keyValue, put, succeed } from "../support/kv.ts";
 
 const timeout = 300_000;
@@ -15,6 +15,22 @@ const received: Readonly<Record<MemberKind, RegExp>> = {
   etcd: /received and saved database snapshot/,
   etcdlike: /received and saved database snapshot/,
 };
+
+/** Of `.snap` files, and of the store that was received. */
+const snapshotDurations = [
+  "etcd_snap_fsync_duration_seconds",
+  "etcd_debugging_snap_save_marshalling_duration_seconds",
+  "etcd_debugging_snap_save_total_duration_seconds",
+  "etcd_snap_db_fsync_duration_seconds",
+  "etcd_snap_db_save_total_duration_seconds",
+] as const;
+
+/** How many observations each histogram of a member has. */
+async function countsOf({ endpoint }: Place): Promise<ReadonlyMap<string, number>> {
+  const text = await (await fetch(`http://${endpoint}/metrics`)).text();
+  const counts = text.matchAll(/^(\w+)_count(?:\{\})? (\d+)$/gm);
+  return new Map([...counts].map(([, name = "", count]) => [name, Number(count)]));
+}
 
 for (const { leading, lagging } of [
   { leading: "etcdlike", lagging: "etcd" },
@@ -44,6 +60,10 @@ for (const { leading, lagging } of [
     const lease = await succeed(follower.client, "LeaseTimeToLive", { ID: 77, keys: true });
     assert.equal(Number(lease["grantedTTL"]), 10_000);
     assert.match(await follower.log(), received[lagging]);
+    const counts = await countsOf(follower);
+    if (leading === "etcdlike")
+      assert.ok(((await countsOf(leader)).get("etcd_disk_backend_snapshot_duration_seconds") ?? 0) > 0);
+    for (const name of snapshotDurations) assert.ok((counts.get(name) ?? 0) > 0, `${name} was measured`);
     await load.goesOn();
     await cluster.moveLeader(follower);
     assert.equal(await cluster.leader(), follower);

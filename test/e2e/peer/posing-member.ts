@@ -261,7 +261,7 @@ export class PosingMember {
     async function* slices(): AsyncGenerator<Uint8Array> {
       for (let at = 0; at < store.length; at += 4096) yield store.subarray(at, at + 4096);
     }
-    return { message, bytes: slices(), close() {} };
+    return { message, fileBytes: store.length, bytes: slices(), close() {} };
   }
 
   async #beginStore(): Promise<IncomingSnapshot> {
