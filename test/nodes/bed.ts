@@ -17,7 +17,7 @@ import { attempt, run } from "./shell.ts";
 export const bedFolder = "/var/tmp/etcdlike-bed";
 export const adminKubeconfig = join(bedFolder, "admin.kubeconfig");
 const bridge = "elbed0";
-const gateway = "172.30.0.1";
+export const gateway = "172.30.0.1";
 const apiPort = 6443;
 const apiServerUrl = `https://${gateway}:${apiPort}`;
 const podRange = "10.244.0.0/16";
