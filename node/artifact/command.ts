@@ -13,6 +13,7 @@ import type { Logger } from "../lib/log.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { type ArtifactLocation, parseLocation, uriOf } from "./location.ts";
 import { type HashAnswer, MemberClient, type MemberTls } from "./member-client.ts";
+import { salvage } from "./salvage.ts";
 import { openStore } from "./store.ts";
 import { upload } from "./upload.ts";
 import { digestFault, type Expected, fetchTo, verify } from "./verify.ts";
@@ -22,12 +23,14 @@ const usageText = `Usage:
   etcdlike snapshot verify LOCATION [options]
   etcdlike snapshot fetch LOCATION --out FILE [options]
   etcdlike snapshot bootstrap LOCATION --data-dir DIR --name NAME [options]
+  etcdlike snapshot salvage DIR --data-dir DIR --name NAME [options]
   etcdlike snapshot delete LOCATION [options]
 
 LOCATION is s3://BUCKET/KEY, with credentials as AWS' tools take them from the environment, or a path. upload takes a
 snapshot from a member that does not lead, if there is one, never replaces what is there, and verifies what it wrote
 when it has a scratch directory. verify fetches the artifact, restores it and compares. bootstrap restores it into an
-empty data directory, and does nothing where a member has data already. The result is one line of JSON.
+empty data directory, and does nothing where a member has data already. salvage does the same with what the data
+directory DIR of a stopped member holds, which it only reads. The result is one line of JSON.
 
 Options:
   --s3-endpoint URL          a server other than AWS' own
@@ -102,6 +105,14 @@ function reported(result: Result, given: string, exitCode: number): CommandResul
 }
 
 async function run(word: string, given: OfflineArguments, log: Logger): Promise<Result> {
+  if (word === "salvage") {
+    const [program = process.execPath, script = ""] = process.argv;
+    return salvage({
+      ...newMemberOf(given, log),
+      from: onlyArgument(given, "DIR"),
+      command: [program, script],
+    });
+  }
   const location = locationOf(given);
   const store = await openStore(location);
   switch (word) {
@@ -130,13 +141,7 @@ async function run(word: string, given: OfflineArguments, log: Logger): Promise<
       return bootstrap({
         store,
         sha256: given.text("sha256") || undefined,
-        dataDir: required(given, "data-dir"),
-        name: required(given, "name"),
-        peerUrl: required(given, "initial-advertise-peer-urls"),
-        clusterToken: given.text("initial-cluster-token"),
-        clusterState: given.text("initial-cluster-state"),
-        bumpRevision: given.number("bump-revision"),
-        log,
+        ...newMemberOf(given, log),
       });
     case "delete":
       await store.remove();
@@ -144,6 +149,18 @@ async function run(word: string, given: OfflineArguments, log: Logger): Promise<
     default:
       throw new OfflineUsageError(`unknown command "${word}" for "etcdlike snapshot"`);
   }
+}
+
+function newMemberOf(given: OfflineArguments, log: Logger) {
+  return {
+    dataDir: required(given, "data-dir"),
+    name: required(given, "name"),
+    peerUrl: required(given, "initial-advertise-peer-urls"),
+    clusterToken: given.text("initial-cluster-token"),
+    clusterState: given.text("initial-cluster-state"),
+    bumpRevision: given.number("bump-revision"),
+    log,
+  };
 }
 
 async function verified(
@@ -184,14 +201,17 @@ async function hashOfCluster(
 }
 
 function locationOf(given: OfflineArguments): ArtifactLocation {
-  const [location, ...more] = given.positionals;
-  if (location === undefined || more.length > 0)
-    throw new OfflineUsageError("exactly one LOCATION is needed");
-  return parseLocation(location, {
+  return parseLocation(onlyArgument(given, "LOCATION"), {
     endpoint: given.text("s3-endpoint") || undefined,
     region: given.text("s3-region"),
     isPathStyle: given.isSet("s3-path-style"),
   });
+}
+
+function onlyArgument(given: OfflineArguments, what: string): string {
+  const [argument, ...more] = given.positionals;
+  if (argument === undefined || more.length > 0) throw new OfflineUsageError(`exactly one ${what} is needed`);
+  return argument;
 }
 
 function endpointsOf(given: OfflineArguments): readonly string[] {

@@ -2,6 +2,8 @@
 // the beginning of a new cluster. etcd's own tool reads what is stored.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Cluster } from "../../tools/cluster.ts";
@@ -158,3 +160,51 @@ test("a new member begins with the snapshot of a real etcd", async (t) => {
     /no artifact/,
   );
 });
+
+test("what one of three members acknowledged is salvaged from its directory, which stays as it is", async (t) => {
+  const folder = await scratch(t);
+  const cluster = await Cluster.start({ kinds: ["etcdlike", "etcdlike", "etcdlike"] });
+  t.after(() => cluster.stop());
+  const [first, second, third] = cluster.members;
+  assert.ok(first?.process && second?.process && third?.process);
+  await makeHistory(first.process);
+  // Every member has it in its log as committed before the cut.
+  const expected = [await hashKv(first.process), await allKeys(first.process)];
+  for (const member of [second, third]) {
+    assert.ok(member.process);
+    assert.equal(await hashKv(member.process), expected[0]);
+  }
+  await Promise.all([first, second, third].map((member) => member.process?.kill()));
+  const before = await filesOf(second.dataDir);
+  const dataDir = join(folder, "data");
+  const url = [
+    "--initial-advertise-peer-urls",
+    "http://127.0.0.1:2380",
+    "--initial-cluster-token",
+    "another",
+  ];
+  const args = [second.dataDir, "--data-dir", dataDir, "--name", "default", ...url];
+  const salvaged = await agent("salvage", ...args);
+  assert.equal(salvaged.restored, true, salvaged.error);
+  assert.deepEqual(await filesOf(second.dataDir), before);
+  const ours = await startMember(t, { kind: "etcdlike", dataDir });
+  assert.deepEqual([await hashKv(ours), await allKeys(ours)], expected);
+  const members = (await etcdctl(ours, "member", "list")).trim().split("\n");
+  assert.equal(members.length, 1);
+  const none = await agent("salvage", join(folder, "none"), ...args.slice(1).with(1, join(folder, "other")));
+  assert.equal(none.code, 1);
+});
+
+/** Paths and contents' sums. */
+async function filesOf(directory: string): Promise<readonly string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return Promise.all(
+    files.sort().map(
+      async (file) =>
+        `${file} ${createHash("sha256")
+          .update(await readFile(file))
+          .digest("hex")}`,
+    ),
+  );
+}
