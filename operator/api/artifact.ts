@@ -114,8 +114,17 @@ export const bumpRevision = integer({
 
 /** What a member's data begins with, as it was settled when the member was made. */
 export const restoreOrigin = object(
-  { source: artifactSource, bumpRevision },
-  { description: "The snapshot its data begins with." },
+  {
+    source: optional(artifactSource),
+    survivor: optional(
+      object(
+        { volumeName: name("Name of its PersistentVolumeClaim.") },
+        { description: "A member of before whose data is taken over." },
+      ),
+    ),
+    bumpRevision,
+  },
+  { description: "What its data begins with." },
 );
 
 export type RestoreOrigin = Infer<typeof restoreOrigin>;

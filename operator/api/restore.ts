@@ -1,5 +1,5 @@
-// EtcdLikeRestore: a cluster that exists gets the content of a snapshot in place of its own. Its members go, their volumes
-// are kept, and new members begin from the snapshot as another cluster under the same name.
+// EtcdLikeRestore: a cluster that exists gets the content of a snapshot in place of its own, or what one of its members
+// is left with. Its members go, their volumes are kept, and new members begin as another cluster under the same name.
 import { artifactSource, bumpRevision } from "./artifact.ts";
 import { conditions } from "./conditions.ts";
 import { dateTime, type Infer, integer, object, oneOf, optional, string } from "./schema.ts";
@@ -19,11 +19,20 @@ export const restoreSpec = object(
     }),
     snapshotRef: optional(snapshotRef),
     source: optional(artifactSource),
+    survivor: optional(
+      object(
+        { member: string({ description: "Name of a member.", minLength: 1, maxLength: 63 }) },
+        {
+          description:
+            "A member of the cluster whose disk is left, in place of a snapshot: what it knows as committed is kept.",
+        },
+      ),
+    ),
     bumpRevision,
     activeDeadlineSeconds: deadline,
   },
   {
-    description: "What is restored, from where. It cannot change.",
+    description: "What is restored, and from where. It cannot change.",
     rules: [
       { rule: "self == oldSelf", message: "the spec of a restore cannot change" },
       {
@@ -32,8 +41,8 @@ export const restoreSpec = object(
         fieldPath: ".consent",
       },
       {
-        rule: "has(self.snapshotRef) != has(self.source)",
-        message: "exactly one of snapshotRef and source is given",
+        rule: "[has(self.snapshotRef), has(self.source), has(self.survivor)].filter(given, given).size() == 1",
+        message: "exactly one of snapshotRef, source and survivor is given",
       },
     ],
   },

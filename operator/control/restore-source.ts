@@ -1,7 +1,7 @@
 // Which snapshot a cluster or a restore begins with, and why it does not yet.
 import type { ArtifactSource, RestoreOrigin } from "../api/artifact.ts";
 import type { Observation } from "../model/observation.ts";
-import type { Snapshot } from "../model/snapshot-objects.ts";
+import type { Restore, Snapshot } from "../model/snapshot-objects.ts";
 import { sourceOf } from "../render/artifact.ts";
 
 export type FoundSource =
@@ -31,6 +31,24 @@ export function findSource({ snapshotRef, source }: Declared, snapshots: readonl
     return { ok: false, isFinal: false, message: `EtcdLikeSnapshot ${name} is not taken yet` };
   }
   return { ok: true, source: sourceOf(snapshot) };
+}
+
+/** What the first member after a restore begins with. */
+export function originOfRestore(
+  { spec: { survivor, bumpRevision, ...declared } }: Restore,
+  { snapshots, members, volumes }: Observation,
+): { readonly ok: true; readonly origin: RestoreOrigin } | (FoundSource & { readonly ok: false }) {
+  if (survivor === undefined) {
+    const found = findSource(declared, snapshots);
+    return found.ok ? { ok: true, origin: { source: found.source, bumpRevision } } : found;
+  }
+  const member = members.find(({ metadata }) => metadata.name === survivor.member);
+  const volume = volumes.find(({ name }) => name === member?.spec.volumeName);
+  const isUsable = volume !== undefined && !volume.isLost && !volume.isTerminating && !volume.isQuarantined;
+  if (!isUsable) {
+    return { ok: false, isFinal: true, message: `there is no member ${survivor.member} with a volume` };
+  }
+  return { ok: true, origin: { survivor: { volumeName: volume.name }, bumpRevision } };
 }
 
 export type FoundOrigin =

@@ -9,7 +9,7 @@ import type { Restore } from "../model/snapshot-objects.ts";
 import { act, type Step, wait } from "./decision.ts";
 import { stepToForm } from "./forming.ts";
 import { memberSpecOf } from "./joining.ts";
-import { findSource } from "./restore-source.ts";
+import { originOfRestore } from "./restore-source.ts";
 import { compare, type MemberView, type View } from "./view.ts";
 
 /** The restore that is to begin now: the oldest that has not ended, once its snapshot is proven. */
@@ -29,10 +29,11 @@ export function dueRestore({ observation }: View): Restore | undefined {
         compare(a.metadata.name, b.metadata.name),
     );
   if (first === undefined || cluster.status?.lastRestore?.uid === first.metadata.uid) return undefined;
-  const isProven = first.status?.conditions?.some(
-    ({ type, status }) => type === "Verified" && status === "True",
-  );
-  return isProven === true ? first : undefined;
+  const verified = first.status?.conditions?.find(({ type }) => type === "Verified");
+  // What a member is left with is only read when all have stopped.
+  const isAccepted =
+    verified?.status === "True" || (first.spec.survivor !== undefined && verified !== undefined);
+  return isAccepted ? first : undefined;
 }
 
 export function stepOfRestore(view: View, operation: Operation): Step {
@@ -46,12 +47,16 @@ export function stepOfRestore(view: View, operation: Operation): Step {
   if (isGivenUp && !isFormed) return stepBackFromRestore(operation, seed);
   if (seed?.member === undefined) {
     if (restore === undefined) return { kind: "Finish" };
-    const found = findSource(restore.spec, observation.snapshots);
+    const found = originOfRestore(restore, observation);
     if (!found.ok) return wait(found.message, found.isFinal ? "RestoreRefused" : "Waiting");
-    const restoreFrom = { source: found.source, bumpRevision: restore.spec.bumpRevision };
     const { clusterId: _, ...spec } = memberSpecOf(observation, name, 0, "Seed");
     const clusterToken = `${clusterTokenOf(cluster)}-${restore.metadata.uid}`;
-    return act({ kind: "CreateMember", name, spec: { ...spec, clusterToken, restoreFrom }, why });
+    return act({
+      kind: "CreateMember",
+      name,
+      spec: { ...spec, clusterToken, restoreFrom: found.origin },
+      why,
+    });
   }
   if (!isFormed) {
     const old = pods.filter((pod) => pod.name !== name);

@@ -292,6 +292,20 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: "two of three disks are lost, and the third is what the cluster goes on with",
+    from: bootstrapChanges,
+    play: async (run) => {
+      await ready(run, 3);
+      const [one = "", two = "", left = ""] = names(run);
+      run.world.wipe(one);
+      run.world.damage(two);
+      await run.restore("rescue", { survivor: { member: left } });
+      await run.until(() => run.cluster().status?.lastRestore?.name === "rescue");
+      await ready(run, 3, 2);
+      assert.ok(quarantined(run).includes(`data-${left}`), "what it was made from is kept");
+    },
+  },
+  {
     name: "a restore that is given up before anything was restored",
     from: bootstrapChanges,
     play: async (run) => {

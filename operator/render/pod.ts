@@ -1,6 +1,7 @@
 // The Pod of a member. What decides its bytes is spec and the member's identity, never the operator's version:
 // another operator must not restart members. The hash of that part is what an update goes by.
 import { createHash } from "node:crypto";
+import type { RestoreOrigin } from "../api/artifact.ts";
 import { annotations, apiVersion, labels, resources } from "../api/group.ts";
 import type { Json } from "../api/schema.ts";
 import { must } from "../lib/assert.ts";
@@ -17,7 +18,7 @@ import {
 } from "../model/names.ts";
 import type { Member } from "../model/objects.ts";
 import type { Observation } from "../model/observation.ts";
-import { accessTo } from "./artifact.ts";
+import { type Access, accessTo } from "./artifact.ts";
 import { imageOf } from "./image.ts";
 import { tlsFlagsOf, tlsMountsOf, tlsVolumesOf } from "./tls.ts";
 
@@ -81,20 +82,18 @@ function withRestore(
 ): JsonObject {
   if (restoreFrom === undefined || initialClusterState === "existing") return spec;
   const { name } = metadata;
-  const access = accessTo(restoreFrom.source, { isReadOnly: true });
-  const { sha256 } = restoreFrom.source;
+  const access = accessToOrigin(restoreFrom);
   const container = {
     name: "restore",
     image: imageOf(cluster, settings),
     imagePullPolicy: cluster.spec.image.pullPolicy,
     args: [
-      ...["snapshot", "bootstrap", ...access.args, `--name=${name}`, `--data-dir=${dataFolder}/data`],
+      ...["snapshot", ...access.args, `--name=${name}`, `--data-dir=${dataFolder}/data`],
       `--initial-advertise-peer-urls=${peerUrlOf(cluster, name)}`,
       `--initial-cluster-token=${clusterToken}`,
       // Read at each start: once the cluster is formed, an empty disk is a lost one.
       "--initial-cluster-state=$(ETCD_INITIAL_CLUSTER_STATE)",
       `--bump-revision=${restoreFrom.bumpRevision}`,
-      ...(sha256 === undefined ? [] : [`--sha256=${sha256}`]),
     ],
     env: [
       fromAnnotation("ETCD_INITIAL_CLUSTER_STATE", annotations.initialClusterState),
@@ -114,6 +113,24 @@ function withRestore(
   };
   const volumes = [...(spec["volumes"] as readonly JsonObject[]), ...access.volumes];
   return { ...spec, initContainers: [container], volumes };
+}
+
+const survivorFolder = "/survivor";
+
+/** The command and what it needs. */
+function accessToOrigin({ source, survivor }: RestoreOrigin): Access {
+  if (source !== undefined) {
+    const access = accessTo(source, { isReadOnly: true });
+    const known = source.sha256 === undefined ? [] : [`--sha256=${source.sha256}`];
+    return { ...access, args: ["bootstrap", ...access.args, ...known] };
+  }
+  const { volumeName } = must(survivor, "data begins with a snapshot or a member of before");
+  return {
+    args: ["salvage", `${survivorFolder}/data`],
+    env: [],
+    volumes: [{ name: "survivor", persistentVolumeClaim: { claimName: volumeName } }],
+    mounts: [{ name: "survivor", mountPath: survivorFolder, readOnly: true }],
+  };
 }
 
 /** Of now if it is known: a member whose disk was emptied has to ask the others what became of it. */

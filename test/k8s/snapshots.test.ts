@@ -90,7 +90,7 @@ const refused: readonly (readonly [string, object, RegExp])[] = [
   [
     "a restore from two places",
     restore({ source: { pvc: { claimName: "b", path: "a.db" } } }),
-    /exactly one of snapshotRef and source is given/,
+    /exactly one of snapshotRef, source and survivor is given/,
   ],
   ["a cluster from no snapshot", cluster({}), /exactly one of snapshotRef and source is given/],
   [

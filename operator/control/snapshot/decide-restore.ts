@@ -73,6 +73,7 @@ export function decideRestore(observation: RestoreObservation): RestoreDecision 
 
 function decideProof(observation: RestoreObservation): RestoreDecision {
   const { restore, snapshots, jobs } = observation;
+  if (restore.spec.survivor !== undefined) return decideSurvivor(observation, restore.spec.survivor.member);
   const found = findSource(restore.spec, snapshots);
   if (!found.ok) {
     const tell = found.isFinal ? failed : pending;
@@ -110,6 +111,14 @@ function decideProof(observation: RestoreObservation): RestoreDecision {
   const message = `it was restored aside, and holds revision ${verdict.revision}`;
   const proven: Verdict = { type: "Verified", status: "True", reason: "Restored", message };
   return { ...still(observation, { revision: verdict.revision }, proven), requeueAfterMs: waitMs };
+}
+
+function decideSurvivor(observation: RestoreObservation, member: string): RestoreDecision {
+  const isThere = observation.cluster?.status?.members?.some(({ name }) => name === member) === true;
+  if (!isThere) return failed(observation, "MemberNotFound", `the cluster has no member ${member}`);
+  const message = "what the member is left with is read when all members have stopped";
+  const accepted: Verdict = { type: "Verified", status: "Unknown", reason: "Survivor", message };
+  return { ...still(observation, { phase: "Verifying" }, accepted), requeueAfterMs: waitMs };
 }
 
 /** Of whole seconds, as objects carry them. */

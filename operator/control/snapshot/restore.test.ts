@@ -153,6 +153,29 @@ test("the cluster begins the oldest proven restore, whatever else is in flight, 
   assert.deepEqual(begun({ restores: [...restores, waiting] }), ["Rest"], "the older one comes first");
 });
 
+test("a member that is left is accepted if it is one, and its volume named before anything stops", () => {
+  const spec = { survivor: { member: "c-1" } };
+  const accepted = decided({ spec });
+  assert.deepEqual([accepted.action, told(accepted, "Verified")], [undefined, "Unknown Survivor"]);
+  const unknown = decided({ spec: { survivor: { member: "c-9" } } });
+  assert.deepEqual([unknown.status.phase, told(unknown)], ["Failed", "False MemberNotFound"]);
+  const restores = [restoreOf({ spec, status: accepted.status })];
+  const { step } = decide(observationOf({ restores, hasQuorum: false }));
+  assert.ok(step.kind === "Begin" && step.operation.type === "Restore");
+  const next = (withoutVolume: readonly string[]) =>
+    decide(
+      observationOf({ restores, hasQuorum: false, withoutVolume, status: { operation: step.operation } }),
+    ).step;
+  const made = next([]);
+  assert.ok(made.kind === "Act" && made.action.kind === "CreateMember");
+  assert.deepEqual(made.action.spec.restoreFrom, {
+    survivor: { volumeName: "data-c-1" },
+    bumpRevision: 1_000,
+  });
+  const refused = next(["c-1"]);
+  assert.ok(refused.kind === "Wait" && refused.reason === "RestoreRefused");
+});
+
 test("a new cluster waits for its snapshot, and says what is wrong with it", () => {
   const blocked = (snapshots: readonly Snapshot[]) => {
     const spec = { bootstrap: { restoreFrom: { snapshotRef: { name: "s" }, bumpRevision: 1 } } };
@@ -179,10 +202,11 @@ test("only the Pod that forms the cluster restores, and no update follows from i
     (podOf(observation, "c-0", state)["spec"] as { initContainers?: { args: string[] }[] }).initContainers;
   assert.equal(initOf("existing"), undefined);
   assert.deepEqual(initOf("new")?.[0]?.args, [
-    ...["snapshot", "bootstrap", "/artifacts/a.db", "--name=c-0", "--data-dir=/var/lib/etcdlike/data"],
+    ...["snapshot", "bootstrap", "/artifacts/a.db", `--sha256=${sha256}`],
+    ...["--name=c-0", "--data-dir=/var/lib/etcdlike/data"],
     "--initial-advertise-peer-urls=http://c-0.c-peer.default.svc:2380",
     ...["--initial-cluster-token=token", "--initial-cluster-state=$(ETCD_INITIAL_CLUSTER_STATE)"],
-    ...["--bump-revision=1000", `--sha256=${sha256}`],
+    "--bump-revision=1000",
   ]);
   assert.equal(templateHashOf(observation, "c-0"), templateHashOf(plain, "c-0"));
 });

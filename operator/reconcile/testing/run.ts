@@ -95,7 +95,7 @@ export class Run {
   }
 
   /** An EtcdLikeRestore whose snapshot was proven. */
-  async restore(name: string): Promise<void> {
+  async restore(name: string, from: object = { source: snapshotFile }): Promise<void> {
     const at = new Date(this.world.nowMs).toISOString();
     const proven = {
       type: "Verified",
@@ -110,7 +110,7 @@ export class Run {
       body: {
         kind: "EtcdLikeRestore",
         metadata: { name },
-        spec: { clusterRef: { name: "c" }, consent: "c", source: snapshotFile, bumpRevision: 1_000 },
+        spec: { clusterRef: { name: "c" }, consent: "c", ...from, bumpRevision: 1_000 },
         status: { phase: "Verifying", conditions: [proven] },
       },
     });
