@@ -1,6 +1,7 @@
 // A gRPC client that compares: raw bytes over grpc-js, decoded by the tables of messages.ts. Errors are outcomes
 // like answers are, with code and text.
 import {
+  type ChannelCredentials,
   type Client,
   type ClientDuplexStream,
   credentials,
@@ -70,11 +71,15 @@ export class TestClient {
   readonly #client: Client;
   readonly #timeoutMs: number;
 
-  /** `timeoutMs`: the deadline of every call. */
-  constructor(endpoint: string, timeoutMs = callTimeoutMs) {
+  /** `timeoutMs`: the deadline of every call. `channel`: in clear text unless it says otherwise. */
+  constructor(
+    endpoint: string,
+    timeoutMs = callTimeoutMs,
+    channel: ChannelCredentials = credentials.createInsecure(),
+  ) {
     this.#timeoutMs = timeoutMs;
     const Generic = makeGenericClientConstructor({}, "generic");
-    this.#client = new Generic(endpoint, credentials.createInsecure(), {
+    this.#client = new Generic(endpoint, channel, {
       "grpc.max_receive_message_length": maxMessageBytes,
       "grpc.max_send_message_length": maxMessageBytes,
       "grpc.enable_retries": 0,

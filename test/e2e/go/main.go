@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -30,14 +32,19 @@ type outcome struct {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: clientv3-checks HOST:PORT")
+	if len(os.Args) != 2 && len(os.Args) != 5 {
+		fmt.Fprintln(os.Stderr, "usage: clientv3-checks ENDPOINT [CA CERT KEY]")
+		os.Exit(2)
+	}
+	secure, err := tlsOf(os.Args[2:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
 	checks := append(append(append(kvChecks, leaseChecks...), watchChecks...), recipeChecks...)
 	failed := false
 	for _, c := range checks {
-		result := runCheck(c, os.Args[1])
+		result := runCheck(c, os.Args[1], secure)
 		failed = failed || result.Error != ""
 		line, _ := json.Marshal(result)
 		fmt.Println(string(line))
@@ -47,7 +54,25 @@ func main() {
 	}
 }
 
-func runCheck(c check, endpoint string) (result outcome) {
+// tlsOf reads the files of an authority, a certificate and a key; nil for none.
+func tlsOf(files []string) (*tls.Config, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	trusted, err := os.ReadFile(files[0])
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.LoadX509KeyPair(files[1], files[2])
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(trusted)
+	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}, nil
+}
+
+func runCheck(c check, endpoint string, secure *tls.Config) (result outcome) {
 	started := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
@@ -61,6 +86,7 @@ func runCheck(c check, endpoint string) (result outcome) {
 		client, err := clientv3.New(clientv3.Config{
 			Endpoints:   []string{endpoint},
 			DialTimeout: 5 * time.Second,
+			TLS:         secure,
 			Logger:      zap.NewNop(),
 		})
 		if err != nil {
