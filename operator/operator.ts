@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { group, labels, resources, schemaRevision, schemaRevisionAnnotation } from "./api/group.ts";
+import { clusterFigures, scheduleFigures, snapshotFigures } from "./figures.ts";
 import type { KubeClient } from "./kube/client.ts";
 import { type KubeObject, kinds, type Resource, resourcePath } from "./kube/objects.ts";
 import { createTransport } from "./kube/transport.ts";
@@ -10,6 +11,7 @@ import { describeError, type Logger } from "./lib/log.ts";
 import { realClock } from "./lib/real-clock.ts";
 import { GrpcMembers } from "./member/grpc-members.ts";
 import type { Cluster } from "./model/objects.ts";
+import type { Schedule, Snapshot } from "./model/snapshot-objects.ts";
 import { createPki } from "./pki/issuer.ts";
 import { type PassPorts, pass } from "./reconcile/pass.ts";
 import {
@@ -21,7 +23,7 @@ import {
   referringKinds,
 } from "./reconcile/readers.ts";
 import { secretReader } from "./reconcile/secret-reader.ts";
-import { type ClusterFigures, registerClusterMetrics } from "./runtime/cluster-metrics.ts";
+import { registerClusterMetrics } from "./runtime/cluster-metrics.ts";
 import { runController } from "./runtime/controller.ts";
 import { EventRecorder } from "./runtime/events.ts";
 import { fencedClient } from "./runtime/fenced-client.ts";
@@ -29,6 +31,7 @@ import { startHttpServer } from "./runtime/http-server.ts";
 import { LeaderElection } from "./runtime/leader-election.ts";
 import { createMetrics } from "./runtime/metrics.ts";
 import { Reflector } from "./runtime/reflector.ts";
+import { registerSnapshotMetrics } from "./runtime/snapshot-metrics.ts";
 import { WorkQueue } from "./runtime/work-queue.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { SnapshotController } from "./snapshots/controller.ts";
@@ -63,7 +66,12 @@ export async function runOperator(
     readyClusters: () => readyClusters(watched),
     certificates: () => certificatesOf(watched),
   });
-  registerClusterMetrics(metrics.registry, () => clustersOf(watched).map(figuresOf));
+  registerClusterMetrics(metrics.registry, () => clustersOf(watched).map(clusterFigures));
+  registerSnapshotMetrics(
+    metrics.registry,
+    () => objectsOf<Schedule>(watched, kinds.schedule).map(scheduleFigures),
+    () => objectsOf<Snapshot>(watched, kinds.snapshot).map(snapshotFigures),
+  );
   const client = createTransport(config, { userAgent: "etcdlike-operator", onAnswer: metrics.request });
   const identity = `${hostname()}_${randomUUID()}`;
   const election = new LeaderElection({
@@ -226,10 +234,14 @@ async function synced(watched: readonly Watched[], signal: AbortSignal): Promise
   }
 }
 
-function clustersOf(watched: readonly Watched[]): readonly Cluster[] {
+function objectsOf<T>(watched: readonly Watched[], { kind }: Resource): readonly T[] {
   return watched
-    .filter(({ resource }) => resource.kind === kinds.cluster.kind)
-    .flatMap(({ reflector }) => [...reflector.all()] as unknown as Cluster[]);
+    .filter(({ resource }) => resource.kind === kind)
+    .flatMap(({ reflector }) => [...reflector.all()] as unknown as T[]);
+}
+
+function clustersOf(watched: readonly Watched[]): readonly Cluster[] {
+  return objectsOf<Cluster>(watched, kinds.cluster);
 }
 
 function certificatesOf(watched: readonly Watched[]) {
@@ -240,20 +252,6 @@ function certificatesOf(watched: readonly Watched[]) {
         : [{ namespace, name, plane, expiresAtSeconds: Date.parse(expiresAt) / 1_000 }],
     ),
   );
-}
-
-function figuresOf({ metadata: { namespace, name }, spec, status }: Cluster): ClusterFigures {
-  return {
-    namespace,
-    name,
-    desiredMembers: spec.replicas,
-    healthyMembers: status?.readyReplicas ?? 0,
-    conditions: (status?.conditions ?? []).map(({ type, reason, status: is }) => ({
-      type,
-      reason,
-      isTrue: is === "True",
-    })),
-  };
 }
 
 function readyClusters(watched: readonly Watched[]) {
