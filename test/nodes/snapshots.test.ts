@@ -194,24 +194,29 @@ test("one byte changed in the store: not verified, and no cluster begins with it
   await kubectl("delete", "elc", "third", "-n", "apps");
 });
 
-test("a cluster that lost two of its three disks is restored in place, its old volumes kept", async (t) => {
-  const pvc = { claimName: "backups" };
-  await make(object("EtcdLikeSnapshot", "last", { clusterRef: { name: "first" }, destination: { pvc } }));
-  await until(t, "Verified", "els/last");
-  await etcdctl("first", "put", "later", "lost");
-  const old = (await get("elc/first", ".status.members[*].name")).split(" ");
-  for (const name of old.slice(0, 2)) {
+/** Until the status says so. */
+async function loseDisks(members: readonly string[]): Promise<void> {
+  for (const name of members) {
     const volume = await get(`pvc/data-${name}`, ".spec.volumeName");
     const root = await kubectl("get", "pv", volume, "-o", "jsonpath={.spec.hostPath.path}");
     await run("find", root, "-mindepth", "1", "-delete");
   }
-  await kubectl("delete", "pods", ...old.slice(0, 2), "-n", "apps", "--wait=false", "--grace-period=1");
+  await kubectl("delete", "pods", ...members, "-n", "apps", "--wait=false", "--grace-period=1");
   await eventually(
     "the quorum is lost",
     async () =>
       (await get("elc/first", ".status.conditions[?(@.type=='Available')].reason")) === "QuorumLost",
     3 * minutes,
   );
+}
+
+test("a cluster that lost two of its three disks is restored in place, its old volumes kept", async (t) => {
+  const pvc = { claimName: "backups" };
+  await make(object("EtcdLikeSnapshot", "last", { clusterRef: { name: "first" }, destination: { pvc } }));
+  await until(t, "Verified", "els/last");
+  await etcdctl("first", "put", "later", "lost");
+  const old = (await get("elc/first", ".status.members[*].name")).split(" ");
+  await loseDisks(old.slice(0, 2));
   const sinceMs = performance.now();
   const spec = { clusterRef: { name: "first" }, consent: "first", snapshotRef: { name: "last" } };
   await make(object("EtcdLikeRestore", "back", spec));
@@ -227,4 +232,26 @@ test("a cluster that lost two of its three disks is restored in place, its old v
   assert.equal((await etcdctl("first", "get", "later", "--print-value-only")).trim(), "");
   const kept = await kubectl("get", "pvc", "-n", "apps", "-l", "etcdlike.io/quarantined=true", "-o", "name");
   for (const name of old) assert.ok(kept.includes(`data-${name}`), kept);
+});
+
+test("two disks are lost again, and the cluster goes on with what the third member holds", async (t) => {
+  await etcdctl("first", "put", "after", "the restore");
+  const names = (await get("elc/first", ".status.members[*].name")).split(" ");
+  const [one = "", two = "", left = ""] = names;
+  await loseDisks([one, two]);
+  const sinceMs = performance.now();
+  const spec = { clusterRef: { name: "first" }, consent: "first", survivor: { member: left } };
+  await make(object("EtcdLikeRestore", "rescue", spec));
+  await until(t, "Complete", "elr/rescue");
+  await until(t, "Ready", "elc/first");
+  await eventually(
+    "three vote",
+    async () => (await get("elc/first", ".status.votingMembers")) === "3",
+    8 * minutes,
+  );
+  t.diagnostic(`three members again after ${((performance.now() - sinceMs) / 1000).toFixed(1)} s`);
+  assert.equal((await etcdctl("first", "get", "after", "--print-value-only")).trim(), "the restore");
+  assert.equal((await etcdctl("first", "get", "key7", "--print-value-only")).trim(), "value7");
+  const kept = await kubectl("get", "pvc", `data-${left}`, "-n", "apps", "-o", "jsonpath={.metadata.labels}");
+  assert.match(kept, /"etcdlike.io\/quarantined":"true"/);
 });
