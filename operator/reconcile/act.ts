@@ -1,26 +1,18 @@
 // Does what a decision demands. An action that was done before, by an attempt whose answer was lost, counts as done.
 
-import type { DefragStatus } from "../api/defrag.ts";
 import { annotations, apiVersion, labels, memberFinalizer, resources } from "../api/group.ts";
 import { type Action, isAboutCertificates } from "../control/action.ts";
-import { withOutcome } from "../control/defragment.ts";
-import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
+import { patchTypes } from "../kube/client.ts";
 import { kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import { must, never } from "../lib/assert.ts";
 import { type Endpoint, MemberError, type Members } from "../member/port.ts";
 import type { Observation } from "../model/observation.ts";
 import { podOf } from "../render/pod.ts";
 import { volumeClaimOf, volumeOwnersOf } from "../render/volume.ts";
+import { defragment, defragObject, writeDefrag } from "./act-defragment.ts";
 import { endpointOf } from "./endpoint.ts";
 import { type IssuePorts, issue } from "./issue.ts";
-
-/** `NotYet`: the members refuse for now. `Unhealthy`: they take no new member while one is away. */
-export type Outcome =
-  | { readonly kind: "Done" }
-  | { readonly kind: "NotYet" | "Unhealthy"; readonly message: string };
-
-const done: Outcome = { kind: "Done" };
-export const fieldManager = "etcdlike-operator";
+import { create, done, fieldManager, ifThere, type Outcome, patch, remove, resize } from "./requests.ts";
 
 export interface ActPorts extends IssuePorts {
   readonly members: Members;
@@ -168,127 +160,6 @@ function memberObject(
     },
     spec,
   };
-}
-
-/** A refusal is kept with the claim: asked for at every pass, it would hold up everything else. */
-async function resize(
-  client: KubeClient,
-  path: string,
-  size: string | number,
-  nowMs: number,
-): Promise<Outcome> {
-  const noted = (note: string | null) => ({ annotations: { [annotations.resizeRefusal]: note } });
-  try {
-    const spec = { resources: { requests: { storage: size } } };
-    return await patch(client, path, { spec, metadata: noted(null) });
-  } catch (error) {
-    if (!isStatus(error, 403, 422)) throw error;
-    const message = error.message.slice(0, 1_024);
-    return patch(client, path, {
-      metadata: noted(JSON.stringify({ size: String(size), atMs: nowMs, message })),
-    });
-  }
-}
-
-function defragObject(
-  { cluster }: Observation,
-  { name, spec }: Action & { kind: "CreateDefrag" },
-): { readonly [key: string]: unknown } {
-  const { namespace, uid } = cluster.metadata;
-  return {
-    apiVersion,
-    kind: resources.defrag.kind,
-    metadata: {
-      name,
-      namespace,
-      labels: { [labels.cluster]: cluster.metadata.name },
-      ownerReferences: [{ apiVersion, kind: resources.cluster.kind, name: cluster.metadata.name, uid }],
-    },
-    spec,
-  };
-}
-
-async function defragment(
-  { client, members }: ActPorts,
-  observation: Observation,
-  { run: name, member }: Action & { kind: "Defragment" },
-): Promise<Outcome> {
-  const at = endpointOf(observation, member);
-  const outcome = await members.defragment(at);
-  if (!outcome.isOver) return { kind: "NotYet", message: `${member} is being defragmented` };
-  const { probe } = await members.ask(at);
-  const run = must(
-    observation.defrags.find((one) => one.metadata.name === name),
-    "a member is defragmented for a run that exists",
-    { name },
-  );
-  const status = withOutcome(run.status ?? {}, member, {
-    outcome: outcome.problem === undefined ? "Defragmented" : "Failed",
-    ...(outcome.problem === undefined ? {} : { reason: outcome.problem.slice(0, 512) }),
-    ...(probe.isAnswered ? { dbSizeBytesAfter: probe.dbSizeBytes } : {}),
-  });
-  const { namespace } = observation.cluster.metadata;
-  return ifThere(writeDefrag(client, resourcePath(kinds.defrag, { namespace, name }), status));
-}
-
-/** As a whole: a merge patch would keep a message that is over. */
-function writeDefrag(client: KubeClient, path: string, status: DefragStatus): Promise<Outcome> {
-  return patch(client, `${path}/status`, { status: { message: null, ...status } });
-}
-
-async function create(
-  client: KubeClient,
-  resource: Resource,
-  namespace: string,
-  body: unknown,
-): Promise<Outcome> {
-  try {
-    await client.request({
-      method: "POST",
-      path: resourcePath(resource, { namespace }),
-      query: { fieldManager },
-      body,
-    });
-  } catch (error) {
-    // Names are never given out twice, so what is there is what was to be made.
-    if (!(isStatus(error, 409) && error.reason === "AlreadyExists")) throw error;
-  }
-  return done;
-}
-
-async function patch(client: KubeClient, path: string, body: unknown): Promise<Outcome> {
-  await client.request({
-    method: "PATCH",
-    path,
-    query: { fieldManager },
-    contentType: patchTypes.merge,
-    body,
-  });
-  return done;
-}
-
-async function remove(client: KubeClient, path: string, uid?: string): Promise<Outcome> {
-  await client.request({
-    method: "DELETE",
-    path,
-    body: {
-      apiVersion: "v1",
-      kind: "DeleteOptions",
-      propagationPolicy: "Background",
-      ...(uid === undefined ? {} : { preconditions: { uid } }),
-    },
-  });
-  return done;
-}
-
-/** What is gone, or has another uid under its name, needs no deletion. */
-async function ifThere(attempt: Promise<Outcome>): Promise<Outcome> {
-  try {
-    return await attempt;
-  } catch (error) {
-    if (isStatus(error, 404, 409)) return done;
-    throw error;
-  }
 }
 
 async function ask(call: () => Promise<void>): Promise<Outcome> {
