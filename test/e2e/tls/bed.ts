@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 import { Authority, type IssuedPair } from "../../../node/tls/testing/authority.ts";
-import { freePorts, type Member, type MemberKind, start } from "../../tools/member.ts";
+import { freePorts, type Member, type MemberKind, type MemberOptions, start } from "../../tools/member.ts";
 import { toolPath } from "../../tools/toolchain.ts";
 import { scratchFolder } from "../support/scratch.ts";
 
@@ -45,19 +45,24 @@ export function secureFlags({
   ];
 }
 
+export interface SecureMember extends Member {
+  /** Ends it with SIGKILL and starts it on its data, with its flags. */
+  again(): Promise<void>;
+}
+
 /** A cluster on https URLs; ends with the test. */
 export async function startSecure(
   t: TestContext,
   kinds: readonly MemberKind[],
   flagsOf: (i: number) => readonly string[],
-): Promise<readonly Member[]> {
+): Promise<readonly SecureMember[]> {
   const ports = await Promise.all(kinds.map(() => freePorts()));
   const initial = ports.map(({ peer }, i) => `m${i}=https://127.0.0.1:${peer}`).join(",");
   const starting = kinds.map((kind, i) => {
     const { client, peer } = ports[i] as (typeof ports)[number];
     const clientUrl = `https://127.0.0.1:${client}`;
     const peerUrl = `https://127.0.0.1:${peer}`;
-    return start({
+    return startAgainable(t, {
       kind,
       ports: { client, peer },
       readyTimeoutMs,
@@ -71,9 +76,25 @@ export async function startSecure(
   });
   const started = await Promise.allSettled(starting);
   const members = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  t.after(() => Promise.all(members.map((member) => member.kill())));
   for (const one of started) if (one.status === "rejected") throw one.reason;
   return members;
+}
+
+async function startAgainable(t: TestContext, options: MemberOptions): Promise<SecureMember> {
+  const member = await start(options);
+  const runs = [member];
+  t.after(async () => {
+    for (const run of runs) await run.kill();
+    // What they left behind goes.
+    for (const run of runs) await run.stop();
+  });
+  return {
+    ...member,
+    async again() {
+      for (const run of runs) await run.kill();
+      runs.push(await start({ ...options, dataDir: member.dataDir }));
+    },
+  };
 }
 
 /** What a client presents, and whom it trusts. */
