@@ -4,6 +4,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, realpathSync } from "node:fs";
+import { enableCompileCache } from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -34,6 +35,8 @@ if (isRecentEnough(process.versions.node)) {
     process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
     process.channel.unref();
   }
+  // A quarter of a start is compiling. Where the folder cannot be written, nothing is kept and nothing is lost.
+  enableCompileCache(join(dirname(dirname(self)), "node_modules", ".cache", "etcdlike"));
   const { main } = await import("./main.ts");
   await main(process.argv.slice(2), process.env);
 } else {
