@@ -107,6 +107,28 @@ test("damage in either meta page is refused with its offset", () => {
   }
 });
 
+test("X2: a meta page that LMDB left behind when its write failed is passed over, and only where it is the older one", async () => {
+  const transactionAt = (page: number): bigint => pristine.readBigUInt64LE(page * pageBytes + 152);
+  const newest = transactionAt(0) > transactionAt(1) ? 0 : 1;
+  const withRoot = (page: number): Buffer => {
+    const bytes = Buffer.from(pristine);
+    const lastPage = bytes.readBigUInt64LE(page * pageBytes + 144);
+    for (const at of [88, 136]) bytes.writeBigUInt64LE(lastPage + 9n, page * pageBytes + at);
+    return bytes;
+  };
+  restore(withRoot(newest));
+  assert.match(fatalOf(() => openEngine(copy)).message, /meta page . has root page/);
+  restore(pristine);
+  const whole = openEngine(copy);
+  const records = recordsOf(whole, "key", { start: new Uint8Array(0) });
+  await closed(whole);
+  restore(withRoot(1 - newest));
+  const engine = openEngine(copy);
+  assert.ok(records.length > 0);
+  assert.deepEqual(recordsOf(engine, "key", { start: new Uint8Array(0) }), records);
+  await closed(engine);
+});
+
 test("zeros or noise in place of the file are refused", () => {
   for (const fill of [0x00, 0xff, 0x5a]) {
     restore(Buffer.alloc(pristine.length, fill));

@@ -5,6 +5,9 @@
 // each), address, map size (8 each), two database records of 48 bytes (the first for free pages, the second the
 // main one: page size or padding 4, flags 2, depth 2, branch, leaf and overflow pages, entries, root page, 8 each),
 // last page, transaction id (8 each). Transaction t writes the meta page t mod 2.
+//
+// When the write of a meta page fails, LMDB puts the last page and the transaction of before back into it and leaves the
+// roots of the transaction that failed. Such a page is always the older one, and nothing is ever read by it.
 
 import { FatalError } from "../../lib/fatal.ts";
 import type { Disk, DiskFile } from "../disk.ts";
@@ -17,13 +20,19 @@ const headerBytes = 24;
 const metaBytes = 136;
 const noPage = 0xffff_ffff_ffff_ffffn;
 /** Keeps every byte position a safe integer. */
-const lastPageMax = 2n ** 40n;
+const pagesMax = 2 ** 40;
+/** Where a meta page names the roots of the free pages and of the main database. */
+const rootPositions = [88, 136] as const;
 
 export interface Meta {
+  /** 0 or 1. */
+  readonly page: number;
   readonly transactionId: number;
   readonly lastPage: number;
   /** Undefined when no page is free. */
   readonly freeListRoot: number | undefined;
+  /** Undefined when it holds nothing. */
+  readonly mainRoot: number | undefined;
 }
 
 export interface DataFile {
@@ -45,6 +54,8 @@ export function readDataFile(disk: Disk, path: string): DataFile {
     const first = readMeta(disk, file, { path, fileBytes, page: 0 });
     const second = readMeta(disk, file, { path, fileBytes, page: 1 });
     const newest = first.transactionId > second.transactionId ? first : second;
+    checkRoots(path, newest, newest.lastPage);
+    checkRoots(path, newest === first ? second : first, pagesMax);
     // A new file has two equal meta pages of transaction 0.
     const distance = Math.abs(first.transactionId - second.transactionId);
     if (distance > 1 || (distance === 0 && newest.transactionId !== 0)) {
@@ -80,25 +91,26 @@ function readMeta(disk: Disk, file: DiskFile, { path, fileBytes, page }: MetaPla
   expect(48, "page size", view.getUint32(48, true), pageBytes);
   const lastPage = view.getBigUint64(144, true);
   const transactionId = view.getBigUint64(152, true);
-  if (lastPage < 1n || lastPage > lastPageMax) {
+  if (lastPage < 1n || lastPage > BigInt(pagesMax)) {
     throw damage(path, start + 144, `meta page ${page} has last page ${lastPage}`);
-  }
-  for (const at of [88, 136]) {
-    const root = view.getBigUint64(at, true);
-    if (root !== noPage && (root < 2n || root > lastPage)) {
-      throw damage(path, start + at, `meta page ${page} has root page ${root} of ${lastPage}`);
-    }
   }
   const isOther = transactionId !== 0n && transactionId % 2n !== BigInt(page);
   if (isOther || transactionId > BigInt(Number.MAX_SAFE_INTEGER)) {
     throw damage(path, start + 152, `meta page ${page} has transaction ${transactionId}`);
   }
-  const freeRoot = view.getBigUint64(88, true);
-  return {
-    transactionId: Number(transactionId),
-    lastPage: Number(lastPage),
-    freeListRoot: freeRoot === noPage ? undefined : Number(freeRoot),
-  };
+  const [freeListRoot, mainRoot] = rootPositions.map((at) => {
+    const root = view.getBigUint64(at, true);
+    return root === noPage ? undefined : Number(root);
+  });
+  return { page, transactionId: Number(transactionId), lastPage: Number(lastPage), freeListRoot, mainRoot };
+}
+
+function checkRoots(path: string, { page, freeListRoot, mainRoot }: Meta, lastPage: number): void {
+  for (const [i, root] of [freeListRoot, mainRoot].entries()) {
+    if (root === undefined || (root >= 2 && root <= lastPage)) continue;
+    const offset = page * pageBytes + (rootPositions[i] as number);
+    throw damage(path, offset, `meta page ${page} has root page ${root} of ${lastPage}`);
+  }
 }
 
 /** Lets the file reach to its last page, so that its size alone tells a truncated one. */
