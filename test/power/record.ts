@@ -1,15 +1,14 @@
 // Records a member under load: builds the recorder, runs the member twice on one data directory with clients
 // writing, and returns the trace with the history.
 
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { SeededRandom } from "../../node/lib/random.ts";
 import { TestClient } from "../conformance/client.ts";
 import type { Message } from "../conformance/messages.ts";
-import { toolCache } from "../tools/toolchain.ts";
+import { preloadLibrary } from "../tools/preload.ts";
 import { completeHistory, type Operation } from "./history.ts";
 import { markAcknowledged, readTrace, type TraceEvent } from "./trace.ts";
 
@@ -33,7 +32,7 @@ export async function recordMember(root: string, writes: number, mutant?: Mutant
   mkdirSync(disk);
   const dataDir = join(disk, "data");
   const traceFile = join(root, "trace");
-  const recorder = buildRecorder();
+  const recorder = preloadLibrary(join(import.meta.dirname, "recorder.c"));
   const operations: Operation[] = [];
   for (const life of [1, 2]) {
     const { client: port, peer } = await freePorts();
@@ -131,21 +130,6 @@ function stopped(member: ChildProcess): Promise<void> {
     member.on("exit", () => resolve());
     member.kill("SIGTERM");
   });
-}
-
-/** Compiles the recorder once for each version of its source. */
-function buildRecorder(): string {
-  const source = join(import.meta.dirname, "recorder.c");
-  const hash = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16);
-  const folder = join(toolCache, `power-recorder-${hash}`);
-  const library = join(folder, "recorder.so");
-  if (existsSync(library)) return library;
-  mkdirSync(folder, { recursive: true });
-  const unfinished = join(folder, `${process.pid}.so`);
-  const flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"];
-  execFileSync("gcc", [...flags, "-o", unfinished, source, "-ldl", "-lpthread"], { stdio: "inherit" });
-  renameSync(unfinished, library);
-  return library;
 }
 
 export async function freePorts(): Promise<{ readonly client: number; readonly peer: number }> {
