@@ -108,7 +108,7 @@ export const clusterMutants: readonly ClusterMutant[] = [
   },
   {
     name: "writes the applied index in a flush of its own",
-    breaks: ["equalHashes", "stateMachineSafety", "watch", "invariant"],
+    breaks: ["equalHashes", "stateMachineSafety", "watch", "linearizability", "snapshots", "invariant"],
     make: () => ({ wrapEngine: (engine) => new TwoFlushEngine(engine) }),
   },
   {
