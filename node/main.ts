@@ -1,5 +1,6 @@
 // The composition root: the real process around a member. Signals, exit codes and nothing else.
 
+import { setTimeout as delay } from "node:timers/promises";
 import { artifactWords } from "./artifact/words.ts";
 import { defaultLog } from "./cli/command-line.ts";
 import type { CommandResult } from "./cli/snapshot-command.ts";
@@ -13,6 +14,12 @@ import { start } from "./start.ts";
 
 /** Go's names, which etcd logs. */
 const signalNames: Partial<Record<NodeJS.Signals, string>> = { SIGTERM: "terminated", SIGINT: "interrupt" };
+
+/**
+ * How long a signal waits for a start under way. One without a quorum never comes to its end, and a member that has
+ * not started owes nobody an answer: what it holds is safe at every moment.
+ */
+const startGraceMs = 3_000;
 
 /** `argv` is without the program's own name. A first word that is no flag names a command on files. */
 export async function main(argv: readonly string[], environment: Environment): Promise<void> {
@@ -65,12 +72,14 @@ async function runMember(argv: readonly string[], environment: Environment): Pro
   const end = (error: unknown): never => exitWith(error, fatalExit);
   const starting = startMember({ config, log, onFatal: end, onUnexpected: end });
   let isStopping = false;
-  // A signal during the start stops the member as soon as there is one: whoever reads "ready" may signal at once.
+  // Whoever reads "ready" may signal at once, before the start has come to its end.
   const stop = (signal: NodeJS.Signals): void => {
     if (isStopping) return;
     isStopping = true;
     log.info("received signal; shutting down", { signal: signalNames[signal] ?? signal });
-    starting.then((member) => member.stop()).then(() => process.exit(0), end);
+    Promise.race([starting, delay(startGraceMs)])
+      .then((member) => member?.stop())
+      .then(() => process.exit(0), end);
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);

@@ -102,6 +102,24 @@ test("the member logs in etcd's keys, creates its directory 0700, and SIGTERM en
   assert.equal((await again.finished).code, 0);
 });
 
+test("a member that waits for its quorum ends on SIGTERM, too", async (t) => {
+  const cwd = await scratchFolder(t);
+  const [client, peer, other] = [await freePort(), await freePort(), await freePort()];
+  const member = startCommand(
+    [
+      ...["--name", "m0", "--initial-cluster", `m0=http://127.0.0.1:${peer},m1=http://127.0.0.1:${other}`],
+      ...["--listen-peer-urls", `http://127.0.0.1:${peer}`],
+      ...["--initial-advertise-peer-urls", `http://127.0.0.1:${peer}`],
+      ...["--listen-client-urls", `http://127.0.0.1:${client}`],
+      ...["--advertise-client-urls", `http://127.0.0.1:${client}`],
+    ],
+    { cwd },
+  );
+  await member.printed("became pre-candidate");
+  member.child.kill("SIGTERM");
+  assert.equal((await member.finished).code, 0);
+});
+
 test("environment variables set flags, unknown ones are warned about, a flag and its variable conflict", async (t) => {
   const cwd = await scratchFolder(t);
   const port = await freePort();
