@@ -160,7 +160,7 @@ async function expectNoLeader(
       return start({
         kind: i === 0 ? "etcdlike" : kind,
         ports: { client, peer },
-        readyTimeoutMs: 8_000,
+        readyTimeoutMs: 20_000,
         flags: [
           ...["--name", `n${i}`, "--initial-cluster", initial],
           ...["--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl],
