@@ -195,7 +195,8 @@ test("a first member's data is restored once, and never over data or into a clus
 
   // An attempt that was killed half-way.
   mkdirSync(join(dataDir, "member.restoring"));
-  writeFileSync(join(dataDir, "..", "artifact.db"), "half");
+  mkdirSync(join(dataDir, "..", "first-member"));
+  writeFileSync(join(dataDir, "..", "first-member", "artifact.db"), "half");
   const done = await run("bootstrap", ...options, "--sha256", sha256(bytes));
   assert.deepEqual(done.result, { restored: true, sizeBytes: bytes.length, sha256: sha256(bytes) });
   assert.deepEqual(readdirSync(dataDir), ["member"]);

@@ -4,19 +4,17 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, readdir, rm } from "node:fs/promises";
+import { cp } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { restoreSnapshot } from "../cli/snapshot-restore.ts";
 import type { Logger } from "../lib/log.ts";
-import { restoringPath } from "../storage/data-dir.ts";
-import type { BootstrapOptions, Bootstrapped } from "./bootstrap.ts";
 import { DigestOf } from "./digest.ts";
 import { FileStore } from "./file-store.ts";
+import { type Bootstrapped, type FirstMemberOptions, formFirstMember } from "./first-member.ts";
 import { MemberClient } from "./member-client.ts";
 
-export interface SalvageOptions extends Omit<BootstrapOptions, "store" | "sha256"> {
+export interface SalvageOptions extends FirstMemberOptions {
   /** The data directory of the member that is left. */
   readonly from: string;
   /** How this program is started. */
@@ -28,34 +26,13 @@ const startTimeoutMs = 600_000;
 const pollMs = 200;
 
 /** Rejects with an Error that says why not, and the data directory is empty then. */
-export async function salvage(options: SalvageOptions): Promise<Bootstrapped> {
-  const { dataDir, from, name, peerUrl, log } = options;
-  if (options.clusterState !== "new") return { restored: false, reason: "ClusterExists" };
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const work = join(dataDir, "..", "salvage");
-  await rm(work, { recursive: true, force: true });
-  await rm(restoringPath(dataDir), { recursive: true, force: true });
-  if ((await readdir(dataDir)).length > 0) return { restored: false, reason: "DataExists" };
-  try {
-    await cp(from, join(work, "data"), { recursive: true, errorOnExist: true });
-    const file = join(work, "snapshot.db");
-    const digest = await snapshotOf(join(work, "data"), file, options);
-    await restoreSnapshot({
-      path: file,
-      name,
-      dataDir,
-      walDir: undefined,
-      initialCluster: [{ name, url: peerUrl }],
-      initialClusterToken: options.clusterToken,
-      initialAdvertisePeerUrls: [peerUrl],
-      skipHashCheck: false,
-      bumpRevision: options.bumpRevision,
-      log,
-    });
-    return { restored: true, ...digest };
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
+export function salvage(options: SalvageOptions): Promise<Bootstrapped> {
+  return formFirstMember(options, async (folder) => {
+    const data = join(folder, "data");
+    await cp(options.from, data, { recursive: true, errorOnExist: true });
+    const path = join(folder, "snapshot.db");
+    return { path, digest: await snapshotOf(data, path, options), skipHashCheck: false };
+  });
 }
 
 async function snapshotOf(data: string, file: string, { command, log }: SalvageOptions) {

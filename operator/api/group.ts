@@ -52,7 +52,7 @@ export const annotations = {
   quarantineReason: `${group}/quarantine-reason`,
   /** On a snapshot: a new value asks for another verification. */
   verify: `${group}/verify`,
-  /** On clusters, by users: any other value than before renews all certificates of source Auto. */
+  /** On clusters, by users: a new value renews all certificates of source Auto. */
   rotateCertificates: `${group}/rotate-certificates`,
   /** The same for their certificate authorities. */
   rotateAuthorities: `${group}/rotate-authorities`,

@@ -33,6 +33,9 @@ export interface KubeClient {
   watch(request: WatchRequest): Promise<void>;
 }
 
+/** Under which the API server notes the fields that this operator sets. */
+export const fieldManager = "etcdlike-operator";
+
 export const patchTypes = {
   merge: "application/merge-patch+json",
   apply: "application/apply-patch+yaml",

@@ -2,7 +2,7 @@
 
 import { annotations, apiVersion, labels, memberFinalizer, resources } from "../api/group.ts";
 import { type Action, isAboutCertificates } from "../control/action.ts";
-import { patchTypes } from "../kube/client.ts";
+import { fieldManager, patchTypes } from "../kube/client.ts";
 import { kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import { must, never } from "../lib/assert.ts";
 import { type Endpoint, MemberError, type Members } from "../member/port.ts";
@@ -12,7 +12,7 @@ import { volumeClaimOf, volumeOwnersOf } from "../render/volume.ts";
 import { defragment, defragObject, writeDefrag } from "./act-defragment.ts";
 import { endpointOf } from "./endpoint.ts";
 import { type IssuePorts, issue } from "./issue.ts";
-import { create, done, fieldManager, ifThere, type Outcome, patch, remove, resize } from "./requests.ts";
+import { create, done, ifThere, type Outcome, patch, remove, resize } from "./requests.ts";
 
 export interface ActPorts extends IssuePorts {
   readonly members: Members;

@@ -2,7 +2,7 @@
 import { annotations, apiVersion, labels, resources } from "../api/group.ts";
 import type { CertificateAction } from "../control/action.ts";
 import { authorityValidityMs, certificateValidityMs } from "../control/certificates.ts";
-import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
+import { fieldManager, isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { kinds, type OwnerReference, resourcePath } from "../kube/objects.ts";
 import { must, never } from "../lib/assert.ts";
 import { secondTime } from "../lib/time.ts";
@@ -20,7 +20,6 @@ export interface IssuePorts {
 
 /** Clocks differ: what is made is valid a little before now. */
 const skewMs = 3_600_000;
-const fieldManager = "etcdlike-operator";
 
 /** False when the Secret is another than was seen: nothing was done, and it is decided again. */
 export async function issue(

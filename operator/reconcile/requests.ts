@@ -1,6 +1,6 @@
 // Changes of objects, so that doing one again, or too late, changes nothing more.
 import { annotations } from "../api/group.ts";
-import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
+import { fieldManager, isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { type Resource, resourcePath } from "../kube/objects.ts";
 
 /** `NotYet`: the members refuse for now. `Unhealthy`: they take no new member while one is away. */
@@ -9,7 +9,6 @@ export type Outcome =
   | { readonly kind: "NotYet" | "Unhealthy"; readonly message: string };
 
 export const done: Outcome = { kind: "Done" };
-export const fieldManager = "etcdlike-operator";
 
 export async function create(
   client: KubeClient,

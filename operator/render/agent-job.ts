@@ -9,6 +9,7 @@ import type { Settings } from "../model/observation.ts";
 import type { Snapshot, StoredMeta, Task } from "../model/snapshot-objects.ts";
 import { accessTo } from "./artifact.ts";
 import { imageOf } from "./image.ts";
+import { restrictedContainer, restrictedPod } from "./restricted.ts";
 
 type JsonObject = { readonly [key: string]: Json };
 
@@ -30,7 +31,6 @@ export interface AgentJob {
   readonly settings: Settings;
 }
 
-const userId = 65_532;
 const scratchFolder = "/scratch";
 const tlsFolder = "/etc/etcdlike/client-tls";
 const retriesMax = 3;
@@ -98,14 +98,7 @@ function podSpecOf(job: AgentJob, cluster: Cluster | undefined): JsonObject {
     restartPolicy: "Never",
     automountServiceAccountToken: false,
     enableServiceLinks: false,
-    securityContext: {
-      runAsNonRoot: true,
-      runAsUser: userId,
-      runAsGroup: userId,
-      fsGroup: userId,
-      fsGroupChangePolicy: "OnRootMismatch",
-      seccompProfile: { type: "RuntimeDefault" },
-    },
+    securityContext: restrictedPod,
     ...(image?.pullSecrets === undefined
       ? {}
       : { imagePullSecrets: image.pullSecrets.map((secret) => ({ name: secret })) }),
@@ -118,11 +111,7 @@ function podSpecOf(job: AgentJob, cluster: Cluster | undefined): JsonObject {
         imagePullPolicy: image?.pullPolicy ?? "IfNotPresent",
         args: ["snapshot", ...argsOf(job, access.args)],
         env: [{ name: "AWS_EC2_METADATA_DISABLED", value: "true" }, ...access.env],
-        securityContext: {
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ["ALL"] },
-        },
+        securityContext: restrictedContainer,
         volumeMounts: [
           { name: "scratch", mountPath: scratchFolder },
           { name: "tmp", mountPath: "/tmp" },

@@ -20,12 +20,11 @@ import type { Member } from "../model/objects.ts";
 import type { Observation } from "../model/observation.ts";
 import { type Access, accessTo } from "./artifact.ts";
 import { imageOf } from "./image.ts";
+import { restrictedContainer, restrictedPod } from "./restricted.ts";
 import { tlsFlagsOf, tlsMountsOf, tlsVolumesOf } from "./tls.ts";
 
 type JsonObject = { readonly [key: string]: Json };
 
-/** The user that the image runs as. */
-const userId = 65_532;
 const dataFolder = "/var/lib/etcdlike";
 
 export function podOf(
@@ -100,11 +99,7 @@ function withRestore(
       { name: "AWS_EC2_METADATA_DISABLED", value: "true" },
       ...access.env,
     ],
-    securityContext: {
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ["ALL"] },
-    },
+    securityContext: restrictedContainer,
     volumeMounts: [
       { name: "data", mountPath: dataFolder },
       { name: "tmp", mountPath: "/tmp" },
@@ -174,14 +169,7 @@ function podSpecOf({ cluster, settings }: Observation, member: Member): JsonObje
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     terminationGracePeriodSeconds: template.terminationGracePeriodSeconds,
-    securityContext: {
-      runAsNonRoot: true,
-      runAsUser: userId,
-      runAsGroup: userId,
-      fsGroup: userId,
-      fsGroupChangePolicy: "OnRootMismatch",
-      seccompProfile: { type: "RuntimeDefault" },
-    },
+    securityContext: restrictedPod,
     ...(image.pullSecrets === undefined
       ? {}
       : { imagePullSecrets: image.pullSecrets.map((secret) => ({ name: secret })) }),
@@ -208,11 +196,7 @@ function podSpecOf({ cluster, settings }: Observation, member: Member): JsonObje
           { name: "metrics", containerPort: metricsPort, protocol: "TCP" },
         ],
         ...(template.resources === undefined ? {} : { resources: template.resources as unknown as Json }),
-        securityContext: {
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ["ALL"] },
-        },
+        securityContext: restrictedContainer,
         // Liveness never needs a quorum: restarting a member does not bring one back.
         startupProbe: {
           httpGet: { path: "/livez", port: "metrics" },

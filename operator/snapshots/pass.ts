@@ -13,7 +13,7 @@ import {
   type SnapshotDecision,
   type SnapshotObservation,
 } from "../control/snapshot/decide-snapshot.ts";
-import { isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
+import { fieldManager, isStatus, type KubeClient, patchTypes } from "../kube/client.ts";
 import { type KubeObject, kinds, type Resource, resourcePath } from "../kube/objects.ts";
 import { canonical } from "../lib/canonical.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -37,8 +37,6 @@ export interface SnapshotPorts {
     event: { readonly type: "Normal" | "Warning"; readonly reason: string; readonly message: string },
   ) => void;
 }
-
-export const fieldManager = "etcdlike-operator";
 
 /** Returns after how many milliseconds it wants another pass; undefined waits for a change. */
 export async function snapshotPass(
