@@ -259,6 +259,13 @@ const healing = object(
       maximum: 86_400,
       default: 900,
     }),
+    maintenanceSeconds: integer({
+      description:
+        "How long a member may be away whose Pod finds no node because one is cordoned; never less than replaceAfterSeconds.",
+      minimum: 10,
+      maximum: 604_800,
+      default: 14_400,
+    }),
     maxReplacementsPerHour: integer({
       description: "More replacements than these wait, so that a bad image cannot eat the cluster.",
       minimum: 0,

@@ -8,7 +8,7 @@ export const apiVersion = `${group}/${version}`;
  * Goes up with every change of a schema. The operator refuses to act while the API server holds definitions of
  * a lower revision: fields it depends on, its record of the operation in flight among them, would be pruned.
  */
-export const schemaRevision = 3;
+export const schemaRevision = 4;
 export const schemaRevisionAnnotation = `${group}/schema-revision`;
 
 /** Kind, plural and short name of every custom resource. */

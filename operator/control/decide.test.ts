@@ -90,6 +90,40 @@ test("a member that is away without a reason is given time, then replaced", () =
   assert.equal(next({ silent: ["c-1"], awaySeconds: 900 }), "Begin Replace c-1");
 });
 
+test("a member without a node is waited for longer while one is cordoned", () => {
+  const full = "0/3 nodes are available: 3 Insufficient memory.";
+  const cordoned =
+    "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match PersistentVolume's node affinity.";
+  const away = (message: string, awaySeconds: number) =>
+    next({ silent: ["c-1"], unschedulable: { "c-1": message }, awaySeconds });
+  assert.equal(away(full, 900), "Begin Replace c-1");
+  assert.equal(away(cordoned, 14_399), "Rest");
+  assert.equal(away(cordoned, 14_400), "Begin Replace c-1");
+  // Never sooner than without a cordon.
+  const spec = { healing: { replaceAfterSeconds: 900, maintenanceSeconds: 10, maxReplacementsPerHour: 2 } };
+  const impatient = { silent: ["c-1"], unschedulable: { "c-1": cordoned }, spec };
+  assert.equal(next({ ...impatient, awaySeconds: 899 }), "Rest");
+  assert.equal(next({ ...impatient, awaySeconds: 900 }), "Begin Replace c-1");
+});
+
+test("a learner without a node blocks, is given up in time, and says why", () => {
+  const message = "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules.";
+  const adding = (startedAt: string): Situation => ({
+    replicas: 4,
+    silent: ["c-3"],
+    unschedulable: { "c-3": message },
+    status: { operation: { type: "Add", member: "c-3", reason: "r", startedAt, holder: "h" } },
+    learners: ["c-3"],
+  });
+  assert.equal(next(adding("2026-01-01T11:59:00Z")), "Wait NoEligibleNode");
+  const progressing = decide(observationOf(adding("2026-01-01T11:59:00Z"))).status.conditions?.find(
+    (one) => one.type === "Progressing",
+  );
+  assert.equal(progressing?.reason, "Blocked");
+  assert.ok(progressing?.message.includes(message), progressing?.message);
+  assert.equal(next(adding("2026-01-01T11:49:00Z")), "Amend");
+});
+
 test("nothing is taken away while the rest would have no quorum", () => {
   const damaged = { reason: "WAL_DAMAGED", restarts: 1 } as const;
   assert.equal(next({ replicas: 5, exits: { "c-1": damaged, "c-2": damaged } }), "Begin Replace c-1");

@@ -29,6 +29,7 @@ export type WaitReason =
   | "VolumesExist"
   | "NotSafe"
   | "RateLimited"
+  | "NoEligibleNode"
   | "DataLost"
   | "CertificateProblem"
   | "RestoreRefused";

@@ -1,6 +1,6 @@
 // When a member is past waiting for.
 import { remedies } from "../model/exits.ts";
-import { hasLostVolume, isBeyondRestart, type MemberView, type View } from "./view.ts";
+import { hasLostVolume, isBeyondRestart, isInMaintenance, type MemberView, type View } from "./view.ts";
 
 /** Why a member has to be replaced by another; undefined while it has not. */
 export function reasonToReplace(view: View, one: MemberView): string | undefined {
@@ -12,6 +12,10 @@ export function reasonToReplace(view: View, one: MemberView): string | undefined
   if (one.health === "Healthy") return undefined;
   if (one.exitReason !== undefined && remedies[one.exitReason] === "Report") return undefined;
   const awaySeconds = (nowMs - one.sinceMs) / 1000;
-  if (awaySeconds < cluster.spec.healing.replaceAfterSeconds) return undefined;
+  const { replaceAfterSeconds, maintenanceSeconds } = cluster.spec.healing;
+  const patienceSeconds = isInMaintenance(one)
+    ? Math.max(maintenanceSeconds, replaceAfterSeconds)
+    : replaceAfterSeconds;
+  if (awaySeconds < patienceSeconds) return undefined;
   return `it was not healthy for ${Math.floor(awaySeconds)} s: ${one.reason}`;
 }

@@ -37,7 +37,10 @@ export function stepToLearner(view: View, name: string, slot: number, why: strin
   if (!hasStarted && joiner.pod.initialCluster !== initialCluster && !joiner.pod.isTerminating) {
     return act({ kind: "UpdatePod", name, initialCluster, why: "the members it starts with changed" });
   }
-  if (joiner.probe === undefined) return wait(`${name} does not answer yet: ${joiner.reason}`);
+  if (joiner.probe === undefined) {
+    const reason = joiner.pod.unschedulable === undefined ? "Waiting" : "NoEligibleNode";
+    return wait(`${name} does not answer yet: ${joiner.reason}`, reason);
+  }
   return undefined;
 }
 

@@ -108,6 +108,7 @@ function healthOf(of: {
     return ["Lagging", "it answers local reads only"];
   }
   if (pod.exit !== undefined) return ["Unreachable", `it ended with code ${pod.exit.code}`];
+  if (pod.unschedulable !== undefined) return ["Starting", `its Pod finds no node: ${pod.unschedulable}`];
   if (pod.nodeName === undefined) return ["Starting", "its Pod is not scheduled"];
   if (pod.address === undefined) return ["Starting", "its Pod has no address yet"];
   return [pod.isReady ? "Unreachable" : "Starting", probe?.error ?? "it was not asked yet"];
@@ -122,6 +123,11 @@ export function isBeyondRestart(view: MemberView): boolean {
   if (view.exitReason === undefined) return false;
   const remedy = remedies[view.exitReason];
   return remedy === "Replace" || (remedy === "ReplaceAfterRestart" && (view.pod?.restarts ?? 0) >= 2);
+}
+
+/** Whether a node that its Pod could go to is cordoned, in the words of the scheduler. */
+export function isInMaintenance({ pod }: MemberView): boolean {
+  return pod?.unschedulable?.includes("node(s) were unschedulable") === true;
 }
 
 /** Whether its disk, and with it what it acknowledged, is gone. */

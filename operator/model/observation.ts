@@ -56,6 +56,8 @@ export interface PodFact {
   readonly terminatingSinceMs?: number;
   readonly isReady: boolean;
   readonly nodeName?: string;
+  /** What the scheduler says while it finds no node for it. */
+  readonly unschedulable?: string;
   readonly address?: string;
   readonly templateHash?: string;
   readonly role?: string;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type VolumeClaim, volumeFactOf } from "./state.ts";
+import { podFactOf, type VolumeClaim, volumeFactOf } from "./state.ts";
 
 function claim(annotations: Record<string, string>, status: VolumeClaim["status"]): VolumeClaim {
   return {
@@ -43,3 +43,14 @@ test("a refused growth is read back, and whatever else stands in its place count
 function pending(status: string) {
   return { type: "FileSystemResizePending", status };
 }
+
+test("a Pod says what the scheduler says, only while there is no node for it", () => {
+  const fact = (condition: object) =>
+    podFactOf({
+      metadata: { name: "c-0-x" },
+      status: { conditions: [{ type: "PodScheduled", status: "False", ...condition }] },
+    });
+  assert.equal(fact({ reason: "Unschedulable", message: "0/3 nodes" }).unschedulable, "0/3 nodes");
+  assert.equal(fact({ reason: "SchedulingGated", message: "gated" }).unschedulable, undefined);
+  assert.equal(fact({ status: "True" }).unschedulable, undefined);
+});

@@ -37,10 +37,17 @@ export interface Pod extends KubeObject {
   readonly status?: {
     readonly phase?: string;
     readonly podIP?: string;
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly conditions?: readonly PodCondition[];
     readonly initContainerStatuses?: readonly ContainerStatus[];
     readonly containerStatuses?: readonly ContainerStatus[];
   };
+}
+
+interface PodCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
 }
 
 export interface ContainerStatus {
@@ -64,6 +71,9 @@ export function podFactOf(pod: Pod): PodFact {
   const container = status?.containerStatuses?.[0];
   const exit = exitOf(container);
   const since = metadata.deletionTimestamp;
+  const unplaced = status?.conditions?.find(
+    ({ type, status: is, reason }) => type === "PodScheduled" && is === "False" && reason === "Unschedulable",
+  );
   return {
     name: metadata.name,
     uid: metadata.uid ?? "",
@@ -72,6 +82,7 @@ export function podFactOf(pod: Pod): PodFact {
     ...(since === undefined ? {} : { terminatingSinceMs: Date.parse(since) }),
     isReady: status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true,
     ...(pod.spec?.nodeName === undefined ? {} : { nodeName: pod.spec.nodeName }),
+    ...(unplaced === undefined ? {} : { unschedulable: unplaced.message ?? "no node takes it" }),
     ...(status?.podIP === undefined ? {} : { address: status.podIP }),
     ...pick("templateHash", notes[annotations.templateHash]),
     ...pick("role", metadata.labels?.[labels.role]),

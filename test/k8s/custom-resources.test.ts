@@ -62,7 +62,7 @@ test("an empty spec gets the documented defaults", async () => {
     },
     options: {},
     updateStrategy: { type: "RollingMember" },
-    healing: { replaceAfterSeconds: 900, maxReplacementsPerHour: 2 },
+    healing: { replaceAfterSeconds: 900, maintenanceSeconds: 14_400, maxReplacementsPerHour: 2 },
     maintenance: {},
     paused: false,
     progressDeadlineSeconds: 600,

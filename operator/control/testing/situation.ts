@@ -21,7 +21,11 @@ export interface Situation {
   readonly silent?: readonly string[];
   readonly awaySeconds?: number;
   readonly exits?: Readonly<Record<string, { readonly reason: ExitReason; readonly restarts: number }>>;
+  /** Members whose Pods find no node, with the scheduler's words; they are to be named in `silent` too. */
+  readonly unschedulable?: Readonly<Record<string, string>>;
   readonly withoutPod?: readonly string[];
+  /** Members of the live list that do not vote. */
+  readonly learners?: readonly string[];
   readonly withoutVolume?: readonly string[];
   readonly outdated?: readonly string[];
   /** Members whose EtcdLikeMember the user deleted. */
@@ -74,7 +78,7 @@ export function observationOf(situation: Situation): Observation {
     id: `a${slot}`,
     name,
     peerUrl: peerUrlOf(cluster, name),
-    isLearner: false,
+    isLearner: situation.learners?.includes(name) === true,
   }));
   const running = names.filter((name) => situation.withoutPod?.includes(name) !== true);
   const [dbSizeBytes, dbInUseBytes, dbQuotaBytes] = situation.sizes ?? [1, 1, 0];
@@ -138,14 +142,16 @@ export function observationOf(situation: Situation): Observation {
     ),
     pods: running.map((name) => {
       const exit = situation.exits?.[name];
+      const unschedulable = situation.unschedulable?.[name];
       return {
         name,
         uid: `uid-${name}`,
         phase: "Running",
         isTerminating: false,
         isReady: !silent.has(name),
-        nodeName: `node-${name}`,
-        address: `10.0.0.${names.indexOf(name)}`,
+        ...(unschedulable === undefined
+          ? { nodeName: `node-${name}`, address: `10.0.0.${names.indexOf(name)}` }
+          : { unschedulable }),
         role: "voter",
         templateHash: situation.outdated?.includes(name) === true ? "old" : templateHashOf(observation, name),
         initialClusterState: "existing",
@@ -189,7 +195,7 @@ function clusterOf(situation: Situation, names: readonly string[]): Cluster {
       tls: noTls,
       options: {},
       updateStrategy: { type: "RollingMember" },
-      healing: { replaceAfterSeconds: 900, maxReplacementsPerHour: 2 },
+      healing: { replaceAfterSeconds: 900, maintenanceSeconds: 14_400, maxReplacementsPerHour: 2 },
       maintenance: {},
       paused: false,
       progressDeadlineSeconds: 600,

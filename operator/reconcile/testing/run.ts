@@ -40,7 +40,7 @@ const defaults = {
   },
   options: {},
   updateStrategy: { type: "RollingMember" },
-  healing: { replaceAfterSeconds: 60, maxReplacementsPerHour: 20 },
+  healing: { replaceAfterSeconds: 60, maintenanceSeconds: 60, maxReplacementsPerHour: 20 },
   maintenance: {},
   paused: false,
   progressDeadlineSeconds: 120,
