@@ -70,6 +70,11 @@ const storage = object(
       ],
     }),
     storageClassName: optional(smallText("Storage class of the volumes; the default class when absent.")),
+    accessMode: oneOf(["ReadWriteOnce", "ReadWriteOncePod"], {
+      description:
+        "Access mode of volumes made from now on. ReadWriteOncePod lets no two Pods open one, and needs a CSI driver that has it.",
+      default: "ReadWriteOnce",
+    }),
     reclaimPolicy: oneOf(["Retain", "Delete"], {
       description:
         "What becomes of the volume of a member that is removed, or of all of them with the cluster.",

@@ -30,7 +30,7 @@ export function volumeClaimOf(
       ownerReferences: volumeOwnersOf(cluster),
     },
     spec: {
-      accessModes: ["ReadWriteOnce"],
+      accessModes: [cluster.spec.storage.accessMode],
       resources: { requests: { storage: spec.storage.size } },
       ...(spec.storage.storageClassName === undefined
         ? {}

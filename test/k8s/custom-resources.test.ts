@@ -51,7 +51,7 @@ test("an empty spec gets the documented defaults", async () => {
     replicas: 3,
     version: "0.1.0",
     image: { pullPolicy: "IfNotPresent" },
-    storage: { size: "8Gi", reclaimPolicy: "Retain" },
+    storage: { size: "8Gi", accessMode: "ReadWriteOnce", reclaimPolicy: "Retain" },
     template: { terminationGracePeriodSeconds: 30 },
     spread: { mode: "Preferred", topologyKeys: ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] },
     services: { client: { type: "ClusterIP" } },
@@ -139,6 +139,10 @@ for (const { what, spec, text } of refusedAtCreation) {
 test("every choice of a field can be made", async () => {
   for (const mode of ["Preferred", "Required", "None"]) {
     const outcome = await apply(kubectl, cluster("choices", { spread: { mode } }));
+    assert.equal(outcome.code, 0, outcome.stderr);
+  }
+  for (const accessMode of ["ReadWriteOncePod", "ReadWriteOnce"]) {
+    const outcome = await apply(kubectl, cluster("choices", { storage: { accessMode } }));
     assert.equal(outcome.code, 0, outcome.stderr);
   }
   for (const type of ["RollingMember", "OnDelete"]) {

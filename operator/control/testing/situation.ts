@@ -188,7 +188,7 @@ function clusterOf(situation: Situation, names: readonly string[]): Cluster {
       replicas: situation.replicas ?? 3,
       version: "0.1.0",
       image: { pullPolicy: "IfNotPresent" },
-      storage: { size: "1Gi", reclaimPolicy: "Retain" },
+      storage: { size: "1Gi", accessMode: "ReadWriteOnce", reclaimPolicy: "Retain" },
       template: { terminationGracePeriodSeconds: 30 },
       spread: { mode: "Preferred", topologyKeys: ["kubernetes.io/hostname"] },
       services: { client: { type: "ClusterIP" } },
