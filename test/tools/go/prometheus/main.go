@@ -2,9 +2,10 @@
 //
 //	check-queries rules < GROUPS.yaml      rule groups, their templates included
 //	check-queries expressions < LINES      one expression a line
+//	check-queries alerts < SCENARIO.json   rule groups, and series to evaluate them on
 //
-// Prints the names of all metrics that are asked for, one a line; what cannot be read is told on standard error, and
-// the exit code is 1.
+// The first two print the names of all metrics that are asked for, one a line; the third what fires, as JSON. What cannot
+// be read is told on standard error, and the exit code is 1.
 package main
 
 import (
@@ -21,11 +22,18 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 || (os.Args[1] != "rules" && os.Args[1] != "expressions") {
-		fmt.Fprintln(os.Stderr, "check-queries rules|expressions")
+	if len(os.Args) != 2 || (os.Args[1] != "rules" && os.Args[1] != "expressions" && os.Args[1] != "alerts") {
+		fmt.Fprintln(os.Stderr, "check-queries rules|expressions|alerts")
 		os.Exit(2)
 	}
 	parse := parser.NewParser(parser.Options{})
+	if os.Args[1] == "alerts" {
+		if err := writeFiring(os.Stdin, os.Stdout, parse); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	var problems []error
 	var expressions []string
 	if os.Args[1] == "rules" {
