@@ -281,6 +281,17 @@ const healing = object(
   { description: "How failed members are replaced.", default: {} },
 );
 
+const monitoring = object(
+  {
+    scrape: oneOf(["PodMonitor", "Annotations", "None"], {
+      description:
+        "How Prometheus finds the members. PodMonitor: by the chart's, if it is enabled. Annotations: by prometheus.io annotations of the Pods. None: not at all. A change goes through all Pods.",
+      default: "PodMonitor",
+    }),
+  },
+  { description: "Metrics of the members, on port 2381 of their Pods.", default: {} },
+);
+
 const maintenance = object(
   {
     defrag: optional(
@@ -388,6 +399,7 @@ export const clusterSpec = object(
     updateStrategy,
     healing,
     maintenance,
+    monitoring,
     bootstrap: optional(bootstrap),
     paused: boolean({
       description: "The operator only reports, and changes nothing.",

@@ -32,6 +32,8 @@ export const labels = {
   /** `voter` on the Pods of members that vote; they alone stand behind the client Service. */
   role: `${group}/role`,
   quarantined: `${group}/quarantined`,
+  /** `false` on Pods that the chart's PodMonitor leaves alone. */
+  scrape: `${group}/scrape`,
   /** Of Jobs and their Pods: the snapshot or restore they work for. */
   snapshot: `${group}/snapshot`,
   /** Of snapshots: the schedule that made them. */

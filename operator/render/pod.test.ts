@@ -44,12 +44,33 @@ test("the hash changes with what an update brings in, and with nothing else", ()
     { options: { snapshotCount: 5_000 } },
     { template: { terminationGracePeriodSeconds: 31 } },
     { template: { terminationGracePeriodSeconds: 30, labels: { team: "a" } } },
+    { monitoring: { scrape: "None" } },
     { spread: { mode: "Required", topologyKeys: ["kubernetes.io/hostname"] } },
   ]) {
     assert.notEqual(hash({ spec }), plain, JSON.stringify(spec));
   }
   assert.equal(hash({ spec: { paused: true, replicas: 5, healing: { replaceAfterSeconds: 10 } } }), plain);
   assert.equal(hash({ silent: ["c-1"], leader: "c-2" }), plain);
+});
+
+test("Prometheus finds a member as monitoring says", () => {
+  const metadata = (scrape: string) =>
+    podOf(
+      observationOf({ spec: { monitoring: { scrape }, template: { terminationGracePeriodSeconds: 30 } } }),
+      "c-0",
+      "existing",
+    )["metadata"] as unknown as Record<"labels" | "annotations", Record<string, string>>;
+  const mark = "etcdlike.io/scrape";
+  const note = "prometheus.io/port";
+  const found = ["PodMonitor", "Annotations", "None"].map((scrape) => {
+    const { labels, annotations } = metadata(scrape);
+    return [labels[mark], annotations[note]];
+  });
+  assert.deepEqual(found, [
+    [undefined, undefined],
+    ["false", "2381"],
+    ["false", undefined],
+  ]);
 });
 
 test("the Pod is what the restricted security standard admits", () => {

@@ -38,7 +38,7 @@ export function podOf(
     "a Pod is made for a member that exists",
     { name },
   );
-  const { template } = cluster.spec;
+  const marks = marksOf(cluster);
   return {
     apiVersion: "v1",
     kind: "Pod",
@@ -46,14 +46,14 @@ export function podOf(
       name,
       namespace: cluster.metadata.namespace,
       labels: {
-        ...template.labels,
+        ...marks.labels,
         ...podLabels(cluster.metadata.name, name),
         [labels.slot]: String(member.spec.slot),
       },
       annotations: {
         // The autoscaler otherwise never removes a node with a bare Pod; the disruption budget guards the quorum.
         "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
-        ...template.annotations,
+        ...marks.annotations,
         [annotations.templateHash]: templateHashOf(observation, name),
         [annotations.initialCluster]: initialClusterFor(observation, member, initialClusterState),
         [annotations.initialClusterState]: initialClusterState,
@@ -143,9 +143,27 @@ function initialClusterFor(
 export function templateHashOf(observation: Observation, name: string): string {
   const member = observation.members.find((one) => one.metadata.name === name);
   if (member === undefined) return "";
-  const { labels: own = {}, annotations: notes = {} } = observation.cluster.spec.template;
-  const text = canonical({ spec: podSpecOf(observation, member), labels: own, annotations: notes });
+  const text = canonical({ spec: podSpecOf(observation, member), ...marksOf(observation.cluster) });
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** What spec puts on Pods: the template's own, and how metrics are found. */
+function marksOf({ spec: { template, monitoring } }: Observation["cluster"]): {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+} {
+  const { labels: own = {}, annotations: notes = {} } = template;
+  if (monitoring.scrape === "PodMonitor") return { labels: own, annotations: notes };
+  const scrape = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/scheme": "http",
+    "prometheus.io/port": String(metricsPort),
+    "prometheus.io/path": "/metrics",
+  };
+  return {
+    labels: { ...own, [labels.scrape]: "false" },
+    annotations: monitoring.scrape === "Annotations" ? { ...scrape, ...notes } : notes,
+  };
 }
 
 export function podLabels(cluster: string, member: string): Record<string, string> {

@@ -64,6 +64,7 @@ test("an empty spec gets the documented defaults", async () => {
     updateStrategy: { type: "RollingMember" },
     healing: { replaceAfterSeconds: 900, maintenanceSeconds: 14_400, maxReplacementsPerHour: 2 },
     maintenance: {},
+    monitoring: { scrape: "PodMonitor" },
     paused: false,
     progressDeadlineSeconds: 600,
   });
@@ -139,6 +140,10 @@ for (const { what, spec, text } of refusedAtCreation) {
 test("every choice of a field can be made", async () => {
   for (const mode of ["Preferred", "Required", "None"]) {
     const outcome = await apply(kubectl, cluster("choices", { spread: { mode } }));
+    assert.equal(outcome.code, 0, outcome.stderr);
+  }
+  for (const scrape of ["Annotations", "None", "PodMonitor"]) {
+    const outcome = await apply(kubectl, cluster("choices", { monitoring: { scrape } }));
     assert.equal(outcome.code, 0, outcome.stderr);
   }
   for (const accessMode of ["ReadWriteOncePod", "ReadWriteOnce"]) {

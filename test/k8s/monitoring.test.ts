@@ -42,7 +42,11 @@ interface Rendered {
     readonly groups: readonly { readonly rules: readonly Alert[] }[];
     readonly selector: {
       readonly matchLabels: Readonly<Record<string, string>>;
-      readonly matchExpressions?: readonly { readonly key: string; readonly operator: string }[];
+      readonly matchExpressions?: readonly {
+        readonly key: string;
+        readonly operator: string;
+        readonly values?: readonly string[];
+      }[];
     };
     readonly namespaceSelector?: object;
     readonly podMetricsEndpoints: readonly Endpoint[];
@@ -180,7 +184,13 @@ test("the monitors select the Pods that the operator makes, and its own", async 
   for (const [name, value] of Object.entries(members.selector.matchLabels)) {
     assert.equal(pod.metadata.labels[name], value);
   }
-  for (const { key } of members.selector.matchExpressions ?? []) assert.ok(pod.metadata.labels[key], key);
+  for (const { key, operator, values } of members.selector.matchExpressions ?? []) {
+    const value = pod.metadata.labels[key];
+    assert.ok(operator === "Exists" ? value : !values?.includes(value ?? ""), key);
+  }
+  const left = podOf(observationOf({ spec: { monitoring: { scrape: "None" } } }), "c-0", "existing");
+  const marks = (left as unknown as { metadata: { labels: Record<string, string> } }).metadata.labels;
+  assert.ok(members.selector.matchExpressions?.some(({ key, values }) => values?.includes(marks[key] ?? "")));
   const ports = pod.spec.containers[0]?.ports.map(({ name }) => name);
   assert.ok(ports?.includes(members.podMetricsEndpoints[0]?.port ?? ""));
   assert.deepEqual(members.namespaceSelector, { any: true });

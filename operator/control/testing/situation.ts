@@ -197,6 +197,7 @@ function clusterOf(situation: Situation, names: readonly string[]): Cluster {
       updateStrategy: { type: "RollingMember" },
       healing: { replaceAfterSeconds: 900, maintenanceSeconds: 14_400, maxReplacementsPerHour: 2 },
       maintenance: {},
+      monitoring: { scrape: "PodMonitor" },
       paused: false,
       progressDeadlineSeconds: 600,
       ...situation.spec,

@@ -42,6 +42,7 @@ const defaults = {
   updateStrategy: { type: "RollingMember" },
   healing: { replaceAfterSeconds: 60, maintenanceSeconds: 60, maxReplacementsPerHour: 20 },
   maintenance: {},
+  monitoring: { scrape: "PodMonitor" },
   paused: false,
   progressDeadlineSeconds: 120,
 };
