@@ -2,7 +2,7 @@
 //
 //   npm run bench -- [--quick] [--rounds N] [--only NAME] [--kinds etcd,etcdlike]
 //
-// `--only` takes a part of a workload's name, or "large", "cluster", "failover" or "crash". Load generator and member share the
+// `--only` takes a part of a workload's name, or "large", "defragment", "cluster", "failover" or "crash". Load generator and member share the
 // processors, so figures compare members with each other and not with other machines.
 import { execFileSync } from "node:child_process";
 import { cpus, tmpdir } from "node:os";
@@ -12,6 +12,7 @@ import { type Member, type MemberKind, start } from "../tools/member.ts";
 import { secureListener } from "../tools/secure.ts";
 import { measureCluster, measureFailover } from "./cluster.ts";
 import { killUnderLoad } from "./crash.ts";
+import { measureDefragmentation } from "./defragment.ts";
 import { measureLarge } from "./large.ts";
 import { quantile } from "./load.ts";
 import { usageOf } from "./process.ts";
@@ -33,6 +34,7 @@ const quickDivisor = 10;
 const warmUpDivisor = 10;
 const largeKeys = args.quick ? 100_000 : 1_000_000;
 const smallKeys = 1_000;
+const defragmentBytes = (args.quick ? 1 / 8 : 1) * 1024 ** 3;
 const failoverKills = args.quick ? 5 : 50;
 const crashLoadMs = args.quick ? 1_000 : 3_000;
 /** A million keys need more than the two GiB that are etcd's default while they are loaded. */
@@ -108,6 +110,29 @@ if ("large".includes(args.only))
       for (const value of startAfterKillMs) table.add(name, "start ms after kill -9", kind, value);
       for (const value of residentMib) table.add(name, "resident MiB", kind, value);
     }
+
+if ("defragment".includes(args.only))
+  for (const kind of kinds) {
+    console.log(`defragmentation of ${defragmentBytes / 1024 ** 2} MiB, ${kind}`);
+    const results = await measureDefragmentation(kind, defragmentBytes).catch((error: Error) =>
+      fail(`defragmentation of ${kind}: ${error.message}`),
+    );
+    if (results === undefined) continue;
+    const size = `${defragmentBytes / 1024 ** 2} MiB`;
+    table.add(`Compact of ${size} of which nine tenths were deleted`, "took ms", kind, results.compactMs);
+    for (const [what, result] of [
+      ["full", results.full],
+      ["nine tenths deleted", results.trimmed],
+    ] as const) {
+      const name = `Defragment of ${size} under puts, ${what}`;
+      table.add(name, "took ms", kind, result.tookMs);
+      table.add(name, "no put answered, ms", kind, result.stallMs);
+      table.add(name, "put p99 ms", kind, result.putP99Ms);
+      table.add(name, "puts refused", kind, result.refused);
+      table.add(name, "space needed / size", kind, result.spaceNeeded);
+      table.add(name, "size / in use after", kind, result.sizeOverInUse);
+    }
+  }
 
 if ("cluster".includes(args.only))
   for (let round = 1; round <= rounds; round++)
