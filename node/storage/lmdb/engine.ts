@@ -26,8 +26,9 @@ import { faultOfFreeList } from "./free-list.ts";
 import { probeStore } from "./probe.ts";
 import { StoreReader } from "./reader.ts";
 import { reserveBytes } from "./recorded-flushes.ts";
+import { runningDisk } from "./running-disk.ts";
 import { reportedSize } from "./size.ts";
-import { nodeStoreDisk, type StoreDisk, StoreFolder } from "./store-folder.ts";
+import { type StoreDisk, StoreFolder } from "./store-folder.ts";
 import type { FromStoreWorker, StoreWorkerData, ToStoreWorker } from "./store-worker.ts";
 import { Turn } from "./turn.ts";
 
@@ -65,7 +66,7 @@ export class LmdbEngine implements Engine {
 
   /** Opens the live generation, or makes the first one. Throws a FatalError when the store cannot be trusted. */
   constructor(options: LmdbEngineOptions) {
-    const { memberPath, disk = nodeStoreDisk, generation } = options;
+    const { memberPath, disk = runningDisk, generation } = options;
     this.#onFatal = options.onFatal;
     this.#disk = disk;
     if (generation === undefined) {

@@ -10,7 +10,7 @@
 // complete folder and no CURRENT (the very first one, made live), or the finished switch. Numbers only grow: a path
 // is never used again while an environment on an older folder may be open, since LMDB finds its locks by path.
 
-import { close, openSync, rmdir, unlinkSync } from "node:fs";
+import { rmdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { assert } from "../../lib/assert.ts";
 import { textOf, utf8 } from "../../lib/bytes.ts";
@@ -28,21 +28,7 @@ export interface StoreDisk extends Disk {
   rmdir(path: string): void;
 }
 
-export const nodeStoreDisk: StoreDisk = {
-  ...nodeDisk,
-  // Freeing the blocks of a store takes hundreds of milliseconds for every GiB, and a removal of the folder waits for
-  // it. The name goes at once; the blocks go with the last handle, which a thread of the pool closes.
-  unlink(path) {
-    const file = openSync(path, "r");
-    try {
-      unlinkSync(path);
-    } finally {
-      close(file, () => {});
-    }
-  },
-  // What is left of it by a crash, or an error, is removed at the next start.
-  rmdir: (path) => rmdir(path, () => {}),
-};
+export const nodeStoreDisk: StoreDisk = { ...nodeDisk, rmdir: (path) => rmdirSync(path) };
 
 /**
  * Ends an installation that a crash cut short: the announced generation becomes live when the log holds its snapshot,
