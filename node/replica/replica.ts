@@ -102,7 +102,13 @@ export class Replica {
   #changesApplied: (() => void)[] = [];
   /** A store that a leader sent, while Raft decides on it and the log takes it in. */
   #received:
-    | { readonly index: number; readonly generation: StoreGeneration; isInstalling: boolean }
+    | {
+        readonly index: number;
+        readonly generation: StoreGeneration;
+        isInstalling: boolean;
+        /** What Raft is told, once it is installed, about entries that follow it. As many as a leader has in flight. */
+        readonly behind: Message[];
+      }
     | undefined;
   #defragmentations = 0;
   #isDriving = false;
@@ -482,7 +488,7 @@ export class Replica {
       return;
     }
     const index = must(message.snapshot, "a snapshot message has a snapshot").metadata.index;
-    this.#received = { index, generation, isInstalling: false };
+    this.#received = { index, generation, isInstalling: false, behind: [] };
     this.#rawNode.step(message);
     this.#drive();
     // Raft had no use for it.
@@ -706,9 +712,21 @@ export class Replica {
     this.#options.log.append(append, () => {
       this.#storage.append(entries);
       this.#loggedCommit = Math.max(this.#loggedCommit, commit);
-      this.#deliver(responses);
-      this.#drive();
+      this.#answerAppend(responses);
     });
+  }
+
+  /**
+   * Raft hears of what is stable in the order of the log: while a snapshot is being installed, what was appended behind
+   * it waits for that.
+   */
+  #answerAppend(responses: readonly Message[]): void {
+    if (this.#received?.isInstalling === true) {
+      this.#received.behind.push(...responses);
+      return;
+    }
+    this.#deliver(responses);
+    this.#drive();
   }
 
   /**
@@ -737,8 +755,7 @@ export class Replica {
         if (this.#lifecycle !== "running") return;
         this.#replaceStore(received.generation, { index, term, confState });
         this.#received = undefined;
-        this.#deliver(message.responses);
-        this.#drive();
+        this.#answerAppend([...message.responses, ...received.behind]);
       });
     });
   }
