@@ -60,6 +60,31 @@ test("W4: power cut at any moment of a store's installation leaves a member that
   }
 });
 
+test("a member stands by all that it acknowledged while a received store waits for a flush", () => {
+  const stage = new Stage({ voters: 3, settings: { ...shortLog, flushMsMax: 3_000 } });
+  const leader = stage.awaitLeader();
+  const lagging = followerOf(stage, leader);
+  const member = stage.member(lagging);
+  let appended = 0;
+  for (let round = 0; round < 10; round++) {
+    stage.write(leader.nodeId, "before", `${round}`);
+    member.crash(false);
+    for (let i = 0; i < 30; i++) stage.write(leader.nodeId, `k${i % 5}`, `${round}/${i}`);
+    stage.runFor(7_000);
+    // What it had applied and not flushed it applies again, so a flush is under way when the store comes.
+    member.start();
+    stage.runUntil(() => stage.replica(lagging).isInstalling, "a store is installed");
+    for (let i = 0; stage.replica(lagging).isInstalling; i++) {
+      const { lastIndex } = member;
+      stage.write(leader.nodeId, "meanwhile", `${round}/${i}`);
+      stage.runFor(150);
+      if (member.lastIndex > lastIndex) appended++;
+    }
+    stage.awaitAgreement();
+  }
+  assert.ok(appended > 0, "entries came while a store was installed");
+});
+
 test("M1: members killed at random moments under load never differ at the same index", () => {
   const stage = new Stage({ voters: 3, settings: { ...shortLog, snapshotCount: 50, logStepMsMax: 5 } });
   const random = new SeededRandom(3);
