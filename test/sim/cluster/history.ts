@@ -22,8 +22,9 @@ export class History {
   readonly #applied = new Map<number, string>();
   readonly #revisions = new Map<number, string>();
   readonly #versions = new Map<string, Version[]>();
-  /** Highest index of an entry whose write was acknowledged. */
-  #acknowledgedIndex = 0;
+  #newestTerm = 0;
+  /** Highest index of an entry whose write was acknowledged while this term was the newest that had a leader. */
+  readonly #acknowledged = new Map<number, number>();
   /** Lowest revision that a linearizable operation that begins now may see. */
   #floor = 1;
   #newest = 1;
@@ -47,8 +48,10 @@ export class History {
   electionSafety(id: NodeId, term: number): boolean {
     this.rules.ask("electionSafety");
     const known = this.#leaders.get(term);
-    if (known === undefined) this.#leaders.set(term, id);
-    else if (known !== id) {
+    if (known === undefined) {
+      this.#leaders.set(term, id);
+      this.#newestTerm = Math.max(this.#newestTerm, term);
+    } else if (known !== id) {
       throw new RuleBroken("electionSafety", `term ${term} is led by ${hexId(known)} and by ${hexId(id)}`);
     }
     return known === undefined;
@@ -66,16 +69,20 @@ export class History {
     }
   }
 
-  /** A new leader's log holds everything that was acknowledged before. */
+  /**
+   * A new leader's log holds everything that was acknowledged before its term. One that is elected by votes that came
+   * late need not hold what later terms have acknowledged.
+   */
   leaderCompleteness(id: NodeId, term: number, lastIndex: number): void {
     this.rules.ask("leaderCompleteness");
-    // Elected by votes that came late: what later terms have acknowledged it need not hold.
-    if ([...this.#leaders.keys()].some((other) => other > term)) return;
-    if (lastIndex >= this.#acknowledgedIndex) return;
-    throw new RuleBroken(
-      "leaderCompleteness",
-      `${hexId(id)} leads term ${term} with entries up to ${lastIndex}, ${this.#acknowledgedIndex} was acknowledged`,
-    );
+    for (const [newestTerm, index] of this.#acknowledged) {
+      if (newestTerm >= term || index <= lastIndex) continue;
+      throw new RuleBroken(
+        "leaderCompleteness",
+        `${hexId(id)} leads term ${term} with entries up to ${lastIndex}, ` +
+          `${index} was acknowledged when nobody had led a term after ${newestTerm}`,
+      );
+    }
   }
 
   /** Every member applies the same at an index, with the same effect. */
@@ -139,7 +146,8 @@ export class History {
         `a write got revision ${revision}, ${floor} was seen before it began`,
       );
     }
-    this.#acknowledgedIndex = Math.max(this.#acknowledgedIndex, index);
+    const newestTerm = this.#newestTerm;
+    this.#acknowledged.set(newestTerm, Math.max(this.#acknowledged.get(newestTerm) ?? 0, index));
     this.#floor = Math.max(this.#floor, revision);
   }
 
