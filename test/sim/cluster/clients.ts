@@ -100,6 +100,12 @@ export class Clients {
     }
   }
 
+  /** A leader that does not know yet that another one leads: a read there, right after a write, must not miss the write. */
+  #deposed(): Replica | undefined {
+    const leaders = this.#cluster.running().filter(({ isLeader }) => isLeader);
+    return leaders.length < 2 ? undefined : leaders.reduce((a, b) => (b.term < a.term ? b : a));
+  }
+
   put(replica: Replica, key: string, lease: LeaseId, done: () => void): void {
     const value = `v${++this.#values}`;
     const { history } = this.#cluster;
@@ -111,6 +117,10 @@ export class Clients {
       this.#cluster.note("writes");
       const { revision } = outcome;
       history.acknowledgedWrite({ key, value, revision, floor, index: replica.appliedIndex });
+      const deposed = this.#deposed();
+      if (deposed === undefined) return;
+      this.#cluster.note("reads from a deposed leader");
+      this.#read(deposed, key, () => {});
     });
   }
 

@@ -22,6 +22,8 @@ import { type MemberDefect, SimMember } from "./sim-member.ts";
 export interface ClusterHooks {
   /** A granted vote has left this member. */
   readonly onVoted: (id: NodeId) => void;
+  /** A heartbeat that is to confirm reads has left this leader. */
+  readonly onConfirms: (id: NodeId) => void;
   readonly onFatal: (member: SimMember, error: FatalError) => void;
   readonly onLeaseRevoked: (id: LeaseId) => void;
   /** The life of a member is about to end, and everything that clients had on it. False: nothing can be read any more. */
@@ -167,12 +169,15 @@ export class SimCluster {
     const member = this.members.get(message.to);
     if (member === undefined) return;
     const waitUs = member.pausedUntilUs - this.scheduler.nowUs;
-    if (waitUs > 0) this.after(waitUs / 1000, "deliver late", () => this.#deliver(message, store));
+    const lateMs = waitUs / 1000 + member.peersReadLateMs;
+    if (waitUs > 0) this.after(lateMs, "deliver late", () => this.#deliver(message, store));
     else member.receive(message, store);
   }
 
   #send(message: Message, store: MemoryImage | undefined): void {
-    if (message.type === "MsgVoteResp" && !message.reject) this.#options.hooks.onVoted(message.from);
+    const { type, from, reject, context } = message;
+    if (type === "MsgVoteResp" && !reject) this.#options.hooks.onVoted(from);
+    if (type === "MsgHeartbeat" && context.length > 0) this.#options.hooks.onConfirms(from);
     this.network.send(message, store);
     if (store === undefined) return;
     this.note("stores sent");

@@ -10,6 +10,8 @@ import { MemberChanges } from "./member-changes.ts";
 import type { SimMember } from "./sim-member.ts";
 
 const pauseMsMax = 4_000;
+/** A process that goes on reads what clients sent before what members sent, or the other way round. */
+const peersReadLateMsMax = 3;
 const stallMsMax = 6_000;
 const restartMsMax = 3_000;
 /** So soon comes back who died right after a vote: the election is not over. */
@@ -75,6 +77,18 @@ export class Faults {
       this.#startLater(member, quickRestartMsMax);
     };
     this.#cluster.scheduler.at(0, { life: member.life, kind: "crash after a vote", run });
+  }
+
+  /** Now and then a leader stands still when it has asked for answers, which then are old when it reads them. */
+  onConfirms(id: NodeId): void {
+    const member = this.#cluster.members.get(id);
+    if (member === undefined || this.#cluster.isHealed || this.#random.below(100) > 0) return;
+    const run = (): void => {
+      if (member.replica === undefined) return;
+      this.#cluster.note("pauses amid a read");
+      this.#pause(member);
+    };
+    this.#cluster.scheduler.at(0, { life: member.life, kind: "pause amid a read", run });
   }
 
   /** A member whose disk has failed ends and comes back; one whose log or store is damaged says so, and does not. */
@@ -144,6 +158,7 @@ export class Faults {
 
   #pause(member: SimMember): void {
     this.#cluster.note("pauses");
+    member.peersReadLateMs = this.#random.below(1 + peersReadLateMsMax);
     member.pausedUntilUs = this.#cluster.scheduler.nowUs + this.#random.below(pauseMsMax * 1000);
   }
 

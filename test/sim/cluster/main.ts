@@ -61,8 +61,8 @@ function mutantTasks(seeds: number, events: number): Task[] {
 }
 
 function print(counts: Counts, cpuSeconds: number): void {
-  for (const what of happenings) console.log(`  ${what.padEnd(24)} ${counts.happened.get(what) ?? 0}`);
-  for (const rule of rules) console.log(`  ${`rule ${rule}`.padEnd(24)} ${counts.asked.get(rule) ?? 0}`);
+  for (const what of happenings) console.log(`  ${what.padEnd(28)} ${counts.happened.get(what) ?? 0}`);
+  for (const rule of rules) console.log(`  ${`rule ${rule}`.padEnd(28)} ${counts.asked.get(rule) ?? 0}`);
   const { seeds, events, virtualMs } = counts;
   console.log(
     `seeds ${seeds}, ${events} events, ${Math.round(virtualMs / 3_600_000)} h of cluster time; on one core ` +

@@ -5,6 +5,7 @@ import { textOf } from "../../../node/lib/bytes.ts";
 import { noNode } from "../../../node/lib/ids.ts";
 import { RaftLog } from "../../../node/raft/log.ts";
 import { Raft } from "../../../node/raft/raft.ts";
+import { ReadOnly } from "../../../node/raft/read-only.ts";
 import type { Replica } from "../../../node/replica/replica.ts";
 import type { Message } from "../../../node/wire/raft.ts";
 import {
@@ -255,6 +256,19 @@ export const clusterMutants: readonly ClusterMutant[] = [
     name: "gives all its questions for an index to read at one id",
     breaks: ["linearizability"],
     make: reusingReadIds,
+  },
+  {
+    name: "takes an answer to an earlier heartbeat for one to a read's own",
+    breaks: ["linearizability"],
+    make: () => ({}),
+    install: replacing(
+      ReadOnly.prototype,
+      "acknowledge",
+      (was) =>
+        function (this: ReadOnly, from, context) {
+          was.call(this, from, context.length === 0 ? context : this.heartbeatContext());
+        },
+    ),
   },
   {
     name: "answers reads before an entry of its own term is committed",

@@ -90,6 +90,8 @@ export class SimMember {
   #clockAtRateMs = 0;
   /** Its events wait until then. */
   pausedUntilUs = 0;
+  /** So long after the pause come the messages that wait for it. */
+  peersReadLateMs = 0;
   /** Nothing that its log writes or syncs is done before then. */
   diskStalledUntilMs = 0;
   life = 0;

@@ -57,6 +57,7 @@ class ClusterSimulation {
       networkRandom: stream(3),
       hooks: {
         onVoted: (id) => this.#faults.onVoted(id),
+        onConfirms: (id) => this.#faults.onConfirms(id),
         onFatal: (member, error) => this.#faults.onFatal(member, error),
         onLeaseRevoked: (id) => this.#clients.leases.onRevoked(id),
         onEnds: (replica, isReadable) => this.#clients.forget(replica, isReadable),
