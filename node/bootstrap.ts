@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import type { InitialMember, MemberConfig } from "./cli/config.ts";
 import { ownMemberProblem } from "./cli/config.ts";
+import { isSameList, SameUrls } from "./cli/same-urls.ts";
 import { utf8 } from "./lib/bytes.ts";
 import { FatalError } from "./lib/fatal.ts";
 import { hexId, type NodeId } from "./lib/ids.ts";
@@ -29,15 +30,15 @@ export interface Beginning {
 
 /** Rejects with the text that etcd would log, or a FatalError DATA_LOST or CLUSTER_MISMATCH. */
 export async function beginMember(config: MemberConfig, connect: Connect, log: Logger): Promise<Beginning> {
-  const problem = config.initialClusterState === "new" ? ownMemberProblem(config) : ownNameProblem(config);
+  const sameUrls = new SameUrls();
+  const isNew = config.initialClusterState === "new";
+  const problem = isNew ? await ownMemberProblem(config, sameUrls) : ownNameProblem(config);
   if (problem !== undefined) throw new Error(problem);
   checkDuplicateUrls(config.initialCluster);
   const dialer = new Dialer({ connect });
   try {
     const calls = strangerCalls(dialer, log);
-    return config.initialClusterState === "new"
-      ? await beginCluster(config, calls, log)
-      : await joinCluster(config, calls, log);
+    return isNew ? await beginCluster(config, calls, log) : await joinCluster(config, calls, sameUrls, log);
   } finally {
     dialer.close();
   }
@@ -100,7 +101,12 @@ async function beginCluster(config: MemberConfig, calls: PeerCalls, log: Logger)
   return { nodeId: own.id, clusterId, existing: [] };
 }
 
-async function joinCluster(config: MemberConfig, calls: PeerCalls, log: Logger): Promise<Beginning> {
+async function joinCluster(
+  config: MemberConfig,
+  calls: PeerCalls,
+  sameUrls: SameUrls,
+  log: Logger,
+): Promise<Beginning> {
   const byName = urlsByName(config.initialCluster);
   const others = [...byName].filter(([name]) => name !== config.name).flatMap(([, urls]) => urls);
   const running = await clusterAt(others, calls, log);
@@ -118,14 +124,14 @@ async function joinCluster(config: MemberConfig, calls: PeerCalls, log: Logger):
   }
   let own: Member | undefined;
   for (const member of members) {
-    const match = [...byName].find(([, urls]) => isSameList(urls, member.peerUrls));
-    if (match === undefined) {
+    const name = await nameAt(member.peerUrls, byName, sameUrls);
+    if (name === undefined) {
       throw new Error(
         `error validating peerURLs ${describe(running)}: PeerURLs: no match found for existing member ` +
           `(${hexId(member.id)}, [${member.peerUrls.join(" ")}])`,
       );
     }
-    if (match[0] === config.name) own = member;
+    if (name === config.name) own = member;
   }
   if (own === undefined) {
     throw new Error(
@@ -135,6 +141,19 @@ async function joinCluster(config: MemberConfig, calls: PeerCalls, log: Logger):
   if (own.name !== "" || own.clientUrls.length > 0) throw dataLost(own, config);
   await checkVersions(others, calls, log);
   return { nodeId: own.id, clusterId, existing: members };
+}
+
+/** Names are looked up only where no text is the same: those of members that are down may be unknown. */
+async function nameAt(
+  peerUrls: readonly string[],
+  byName: ReadonlyMap<string, readonly string[]>,
+  sameUrls: SameUrls,
+): Promise<string | undefined> {
+  for (const [name, urls] of byName) if (isSameList(urls, peerUrls)) return name;
+  for (const [name, urls] of byName) {
+    if ((await sameUrls.difference(urls, peerUrls)) === undefined) return name;
+  }
+  return undefined;
 }
 
 async function checkVersions(urls: readonly string[], calls: PeerCalls, log: Logger): Promise<void> {
@@ -186,10 +205,6 @@ function urlsByName(initialCluster: readonly InitialMember[]): Map<string, strin
   // etcd keeps the URLs of a member sorted.
   for (const urls of byName.values()) urls.sort();
   return byName;
-}
-
-function isSameList(a: readonly string[], b: readonly string[]): boolean {
-  return [...a].sort().join() === [...b].sort().join();
 }
 
 function sha1(bytes: Uint8Array): Uint8Array {

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Decision, decide } from "./command-line.ts";
 import { type MemberConfig, ownMemberProblem } from "./config.ts";
+import { SameUrls } from "./same-urls.ts";
 import type { Notice } from "./sources.ts";
+
+const sameUrls = new SameUrls();
 
 interface Given {
   readonly env?: Readonly<Record<string, string>>;
@@ -38,7 +41,7 @@ function noticesOf(argv: readonly string[], given: Given): readonly Notice[] {
   return (decision as Extract<Decision, { kind: "run" }>).notices;
 }
 
-test("without flags a member has etcd's defaults", () => {
+test("without flags a member has etcd's defaults", async () => {
   const config = configOf([]);
   assert.equal(config.name, "default");
   assert.equal(config.dataDir, "default.etcd");
@@ -55,7 +58,7 @@ test("without flags a member has etcd's defaults", () => {
   assert.equal(config.grpcKeepaliveIntervalMs, 7_200_000);
   assert.equal(config.autoCompaction, undefined);
   assert.deepEqual(config.log, { level: "info", format: "json", outputs: ["stderr"] });
-  assert.equal(ownMemberProblem(config), undefined);
+  assert.equal(await ownMemberProblem(config, sameUrls), undefined);
 });
 
 test("a flag is given as --k=v, --k v, -k v, and a boolean alone", () => {
@@ -256,14 +259,18 @@ test("retention is hours, a duration or revisions", () => {
   );
 });
 
-test("a new cluster must be this member at its own URLs", () => {
+test("a new cluster must be this member at its own URLs", async () => {
   const named = configOf(["--name=n", "--initial-advertise-peer-urls=http://10.0.0.1:2380"]);
   assert.deepEqual(named.initialCluster, [{ name: "n", url: "http://10.0.0.1:2380" }]);
-  assert.equal(ownMemberProblem(named), undefined);
+  assert.equal(await ownMemberProblem(named, sameUrls), undefined);
   const cases: [string[], RegExp][] = [
     [
       ["--initial-advertise-peer-urls=http://localhost:2381"],
-      /^--initial-cluster has default=http:\/\/localhost:2380 but missing from --initial-advertise-peer-urls=http:\/\/localhost:2381/,
+      /^--initial-cluster has default=http:\/\/localhost:2380 but missing from --initial-advertise-peer-urls=http:\/\/localhost:2381 \(resolved urls: "http:\/\/localhost:2381" != "http:\/\/localhost:2380"\)$/,
+    ],
+    [
+      ["--initial-advertise-peer-urls=http://a:1", "--initial-cluster=default=http://a:1,default=http://a:1"],
+      /^failed to resolve http:\/\/a:1 to match --initial-cluster=default=http:\/\/a:1 \(1 URLs, not 2\)$/,
     ],
     [
       [
@@ -274,7 +281,9 @@ test("a new cluster must be this member at its own URLs", () => {
     ],
     [["--name=n", "--initial-cluster=m=http://localhost:2380"], /^couldn't find local name "n"/],
   ];
-  for (const [argv, expected] of cases) assert.match(ownMemberProblem(configOf(argv)) ?? "", expected);
+  for (const [argv, expected] of cases) {
+    assert.match((await ownMemberProblem(configOf(argv), sameUrls)) ?? "", expected);
+  }
 });
 
 test("--version starts with etcd's line, and --help lists flags", () => {

@@ -3,6 +3,7 @@
 import { type FeatureGate, type FeatureGates, resolveGates, unbuiltGates } from "./feature-gates.ts";
 import { flagTable } from "./flags.ts";
 import { defaultOf, reader } from "./reader.ts";
+import type { SameUrls } from "./same-urls.ts";
 import { ConfigError, type FlagValue, type Notice, type Settings } from "./sources.ts";
 import { buildClientTls, buildPeerTls, type TlsConfig } from "./tls-config.ts";
 import { type EndpointUrl, isBindable, parseDurationMs, parseUrls } from "./values.ts";
@@ -218,27 +219,32 @@ export function buildConfig(settings: Settings, notices: Notice[]): MemberConfig
 }
 
 /** What is wrong with this member's part of the initial cluster, or undefined. */
-export function ownMemberProblem({
-  name,
-  initialCluster,
-  initialAdvertisePeerUrls,
-}: Pick<MemberConfig, "name" | "initialCluster" | "initialAdvertisePeerUrls">): string | undefined {
+export async function ownMemberProblem(
+  {
+    name,
+    initialCluster,
+    initialAdvertisePeerUrls: advertised,
+  }: Pick<MemberConfig, "name" | "initialCluster" | "initialAdvertisePeerUrls">,
+  sameUrls: SameUrls,
+): Promise<string | undefined> {
   const own = initialCluster.filter((member) => member.name === name).map((member) => member.url);
   if (own.length === 0) {
     return `couldn't find local name "${name}" in the initial cluster configuration`;
   }
-  const advertised = [...initialAdvertisePeerUrls].sort();
+  const difference = await sameUrls.difference(advertised, own);
+  if (difference === undefined) return undefined;
+  const sorted = [...advertised].sort();
   const named = (urls: readonly string[]): string => urls.map((url) => `${name}=${url}`).join(",");
   const notAdvertised = own.filter((url) => !advertised.includes(url));
   if (notAdvertised.length > 0) {
-    return `--initial-cluster has ${named(notAdvertised)} but missing from --initial-advertise-peer-urls=${advertised.join(",")}`;
+    return `--initial-cluster has ${named(notAdvertised)} but missing from --initial-advertise-peer-urls=${sorted.join(",")} (${difference})`;
   }
-  const notNamed = advertised.filter((url) => !own.includes(url));
+  // etcd names all advertised URLs here, those that are missing too.
+  const notNamed = sorted.filter((url) => !own.includes(url));
   if (notNamed.length > 0) {
-    // etcd names all advertised URLs here, those that are missing too.
-    return `--initial-advertise-peer-urls has ${notNamed.join(",")} but missing from --initial-cluster=${named(advertised)}`;
+    return `--initial-advertise-peer-urls has ${notNamed.join(",")} but missing from --initial-cluster=${named(sorted)}`;
   }
-  return undefined;
+  return `failed to resolve ${sorted.join(",")} to match --initial-cluster=${named(sorted)} (${difference})`;
 }
 
 function refuseUnbuilt(settings: Settings): void {

@@ -26,6 +26,7 @@ import { Wal } from "../storage/wal/wal.ts";
 import type { ConfState, Entry } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import { type InitialMember, ownMemberProblem } from "./config.ts";
+import { SameUrls } from "./same-urls.ts";
 
 export interface RestoreOptions {
   readonly path: string;
@@ -59,7 +60,7 @@ interface NewCluster {
 /** Throws an Error or FatalError, and has left nothing behind then. */
 export async function restoreSnapshot(options: RestoreOptions): Promise<void> {
   const { path, dataDir, walDir, log } = options;
-  const cluster = newCluster(options);
+  const cluster = await newCluster(options);
   checkTarget(options);
   const file = new StoredSnapshot(nodeDisk, path);
   const fields = {
@@ -80,9 +81,9 @@ export async function restoreSnapshot(options: RestoreOptions): Promise<void> {
   log.info("restored snapshot", fields);
 }
 
-function newCluster(options: RestoreOptions): NewCluster {
+async function newCluster(options: RestoreOptions): Promise<NewCluster> {
   const { initialCluster, initialClusterToken } = options;
-  const problem = ownMemberProblem(options);
+  const problem = await ownMemberProblem(options, new SameUrls());
   if (problem !== undefined) throw new Error(problem);
   const names = [...new Set(initialCluster.map(({ name }) => name))];
   const urls = initialCluster.map(({ url }) => url);

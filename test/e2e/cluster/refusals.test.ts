@@ -1,6 +1,8 @@
 // Members that must not begin: both kinds are started with the same flags, refuse, and say why in the same words.
 import assert from "node:assert/strict";
+import { lookup } from "node:dns/promises";
 import { cp, rm } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { freePorts, type Member, type MemberKind, start } from "../../tools/member.ts";
@@ -48,7 +50,15 @@ const refusals: readonly Refusal[] = [
     what: "that advertises another URL than the cluster has for it",
     flags: ({ deadUrl }) => [`--initial-cluster=m=${deadUrl}`],
     text: ({ peerUrl, deadUrl }) =>
-      `--initial-cluster has m=${deadUrl} but missing from --initial-advertise-peer-urls=${peerUrl}`,
+      `--initial-cluster has m=${deadUrl} but missing from --initial-advertise-peer-urls=${peerUrl} ` +
+      `(resolved urls: "${peerUrl}" != "${deadUrl}")`,
+  },
+  {
+    what: "that advertises the address of localhost, by which the cluster calls it",
+    flags: ({ peerUrl }) => [`--initial-cluster=m=${peerUrl.replace("127.0.0.1", "localhost")}`],
+    text: ({ peerUrl }) =>
+      `--initial-cluster has m=${peerUrl.replace("127.0.0.1", "localhost")} but missing from ` +
+      `--initial-advertise-peer-urls=${peerUrl} (resolved urls: "${peerUrl}" != "`,
   },
   {
     what: "that advertises a URL more than the cluster has for it",
@@ -136,6 +146,19 @@ test("a member is refused in the words of a real one", { timeout }, async (t) =>
         }),
       );
     });
+});
+
+test("a member of a new cluster may be called by any name of its address", { timeout }, async (t) => {
+  const name = hostname();
+  const { address } = await lookup(name, { family: 4 });
+  for (const kind of ["etcd", "etcdlike"] as const) {
+    const port = await freePort();
+    const member = await startAlone(kind, [
+      `--initial-advertise-peer-urls=http://${name}:${port}`,
+      `--initial-cluster=default=http://${address}:${port}`,
+    ]);
+    t.after(() => member.stop());
+  }
 });
 
 test("discovery by another cluster or by DNS is refused by its flag's name", async (t) => {
