@@ -145,8 +145,10 @@ export class Faults {
 
   #crash(member: SimMember, isPowerCut: boolean): void {
     this.#cluster.note(isPowerCut ? "power cuts" : "kills");
+    // Before it is down: nobody else may know yet how few voters are left.
+    const mayLoseIt = this.#mayLoseOne();
     this.#cluster.crash(member, isPowerCut);
-    if (this.#mayLoseOne()) this.#loseDisk(member);
+    if (mayLoseIt) this.#loseDisk(member);
     this.#startLater(member, restartMsMax);
   }
 

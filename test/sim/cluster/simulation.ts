@@ -130,7 +130,12 @@ class ClusterSimulation {
     const voters = newestOf(replicas)
       .members.list()
       .filter(({ isLearner }) => !isLearner);
-    const able = voters.filter(({ id }) => this.#cluster.members.get(id)?.isLost !== true);
+    // The newest of those that run may not have heard yet that a member was removed, which never runs again.
+    const { members } = this.#cluster;
+    const able = voters.filter(({ id }) => {
+      const member = members.get(id);
+      return member?.isLost !== true && member?.isRemoved !== true;
+    });
     return 2 * able.length > voters.length;
   }
 
