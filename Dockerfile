@@ -9,7 +9,15 @@ WORKDIR /opt/etcdlike
 COPY package.json package-lock.json .npmrc ./
 # Native parts come prebuilt for this platform, so no install script has to run. The platform packages of
 # Node itself are for machines with another Node; this image has the right one.
-RUN npm ci --omit=dev --ignore-scripts && rm -rf node_modules/.bin node_modules/node-linux-*
+RUN npm ci --omit=dev --ignore-scripts && rm -rf node_modules/.bin node_modules/node-linux-* \
+  && find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
+
+# Each image leaves out the largest of what only the other one loads.
+FROM dependencies AS node-dependencies
+RUN rm -rf node_modules/@kubernetes
+
+FROM dependencies AS operator-dependencies
+RUN rm -rf node_modules/lmdb node_modules/@lmdb node_modules/@aws-sdk node_modules/@smithy node_modules/fastify
 
 FROM docker.io/library/node:24-bookworm-slim AS build
 WORKDIR /opt/etcdlike
@@ -30,8 +38,9 @@ RUN ln -s /opt/etcdlike/node/bin.mjs /usr/local/bin/etcdlike \
   && ln -s etcdlike /usr/local/bin/etcd \
   && install --directory --owner=65532 --group=65532 /var/lib/etcdlike
 COPY --chmod=644 package.json LICENSE /opt/etcdlike/
-COPY --from=dependencies /opt/etcdlike/node_modules /opt/etcdlike/node_modules
-COPY --from=build /opt/etcdlike/dist /opt/etcdlike
+COPY --from=node-dependencies /opt/etcdlike/node_modules /opt/etcdlike/node_modules
+COPY --from=build /opt/etcdlike/dist/node /opt/etcdlike/node
+COPY --from=build /opt/etcdlike/dist/proto /opt/etcdlike/proto
 USER 65532:65532
 # The data directory's default is NAME.etcd in the working directory. ETCD_DATA_DIR stays unset, because a
 # variable and a flag for the same setting are refused.
@@ -43,7 +52,7 @@ ENTRYPOINT ["etcdlike"]
 FROM docker.io/library/debian:bookworm-slim AS operator
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 COPY --chmod=644 package.json LICENSE /opt/etcdlike/
-COPY --from=dependencies /opt/etcdlike/node_modules /opt/etcdlike/node_modules
+COPY --from=operator-dependencies /opt/etcdlike/node_modules /opt/etcdlike/node_modules
 COPY --from=build /opt/etcdlike/dist/operator /opt/etcdlike/operator
 COPY --from=build /opt/etcdlike/dist/proto /opt/etcdlike/proto
 USER 65532:65532
