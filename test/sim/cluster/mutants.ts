@@ -90,6 +90,7 @@ const losses = [
   "acknowledgedWrites",
   "stateMachineSafety",
   "logMatching",
+  "equalHashes",
   "linearizability",
   "liveness",
   "invariant",
