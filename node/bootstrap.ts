@@ -30,7 +30,7 @@ export interface Beginning {
 
 /** Rejects with the text that etcd would log, or a FatalError DATA_LOST or CLUSTER_MISMATCH. */
 export async function beginMember(config: MemberConfig, connect: Connect, log: Logger): Promise<Beginning> {
-  const sameUrls = new SameUrls();
+  const sameUrls = new SameUrls(log);
   const isNew = config.initialClusterState === "new";
   const problem = isNew ? await ownMemberProblem(config, sameUrls) : ownNameProblem(config);
   if (problem !== undefined) throw new Error(problem);

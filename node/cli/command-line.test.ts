@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { silentLogger } from "../lib/log.ts";
 import { type Decision, decide } from "./command-line.ts";
 import { type MemberConfig, ownMemberProblem } from "./config.ts";
 import { SameUrls } from "./same-urls.ts";
 import type { Notice } from "./sources.ts";
 
-const sameUrls = new SameUrls();
+const sameUrls = new SameUrls(silentLogger);
 
 interface Given {
   readonly env?: Readonly<Record<string, string>>;

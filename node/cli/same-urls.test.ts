@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { silentLogger } from "../lib/log.ts";
 import { SameUrls, type SameUrlsOptions } from "./same-urls.ts";
 
 const known: Readonly<Record<string, string>> = {
@@ -17,7 +18,7 @@ const options: SameUrlsOptions = {
   retryMs: 1,
 };
 
-const same = new SameUrls(options);
+const same = new SameUrls(silentLogger, options);
 
 test("URLs are the same in any order, as texts or as addresses", async () => {
   const cases: [string[], string[]][] = [
@@ -55,13 +56,18 @@ test("URLs of another scheme, host, port or number are others, and localhost is 
   }
 });
 
-test("a name is asked for again until it is known", async () => {
+test("a name is asked for again until it is known, and each time it is told so", async () => {
   let left = 3;
+  const told: unknown[] = [];
+  const log = {
+    warn: (_: string, fields?: Readonly<Record<string, unknown>>) => told.push(fields?.["host"]),
+  };
   const addressOf = async (host: string): Promise<string> =>
     host !== "late" || --left === 0 ? "10.0.0.1" : Promise.reject(new Error("not yet"));
-  const late = new SameUrls({ addressOf, deadlineMs: 60_000, retryMs: 1 });
+  const late = new SameUrls(log, { addressOf, deadlineMs: 60_000, retryMs: 1 });
   assert.equal(await late.difference(["http://late:1"], ["http://10.0.0.1:1"]), undefined);
   assert.equal(left, 0);
+  assert.deepEqual(told, ["late", "late"]);
 });
 
 test("names that stay unknown, or are never answered for, end at one deadline, with the reason", async () => {
@@ -70,7 +76,7 @@ test("names that stay unknown, or are never answered for, end at one deadline, w
     asked.push(host);
     return host === "silent" ? new Promise(() => {}) : options.addressOf(host);
   };
-  const hopeless = new SameUrls({ ...options, addressOf });
+  const hopeless = new SameUrls(silentLogger, { ...options, addressOf });
   assert.match(
     (await hopeless.difference(["http://nobody:1"], ["http://a:1"])) ?? "",
     /^failed to resolve "http:\/\/nobody:1" \(Error: who is nobody\)$/,

@@ -5,6 +5,7 @@
 
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "../lib/log.ts";
 
 export interface SameUrlsOptions {
   /** The first address of a host; rejects when nobody knows it. */
@@ -21,12 +22,14 @@ const optionsDefault: SameUrlsOptions = {
 };
 
 export class SameUrls {
+  readonly #log: Pick<Logger, "warn">;
   readonly #options: SameUrlsOptions;
   readonly #addresses = new Map<string, Promise<string>>();
   /** Begins with the first look-up. */
   #deadline: AbortSignal | undefined;
 
-  constructor(options: SameUrlsOptions = optionsDefault) {
+  constructor(log: Pick<Logger, "warn">, options: SameUrlsOptions = optionsDefault) {
+    this.#log = log;
     this.#options = options;
   }
 
@@ -72,6 +75,7 @@ export class SameUrls {
         return await Promise.race([addressOf(host), isOver]);
       } catch (error) {
         if (error !== noAnswer) cause = error;
+        this.#log.warn("failed to resolve URL Host", { url, host, error });
         await sleep(retryMs, undefined, { signal: deadline }).catch(() => {});
       }
     }

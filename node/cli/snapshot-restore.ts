@@ -83,7 +83,7 @@ export async function restoreSnapshot(options: RestoreOptions): Promise<void> {
 
 async function newCluster(options: RestoreOptions): Promise<NewCluster> {
   const { initialCluster, initialClusterToken } = options;
-  const problem = await ownMemberProblem(options, new SameUrls());
+  const problem = await ownMemberProblem(options, new SameUrls(options.log));
   if (problem !== undefined) throw new Error(problem);
   const names = [...new Set(initialCluster.map(({ name }) => name))];
   const urls = initialCluster.map(({ url }) => url);
