@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  type BackendReader,
   type Bucket,
   buckets,
   type DefragmentOutcome,
@@ -353,7 +354,7 @@ export function put(bucket: Bucket, key: string, value: string): EngineOperation
   return { bucket, key: utf8(key), value: utf8(value) };
 }
 
-function remove(bucket: Bucket, key: string): EngineOperation {
+export function remove(bucket: Bucket, key: string): EngineOperation {
   return { bucket, key: utf8(key), value: undefined };
 }
 
@@ -368,8 +369,8 @@ export function flushed(engine: Engine, operations: readonly EngineOperation[]):
   return new Promise((resolve) => engine.flush(order, resolve));
 }
 
-export function recordsOf(engine: Engine, bucket: Bucket, range: KeyRange): [string, string][] {
-  const cursor = engine.cursor(bucket, range);
+export function recordsOf(reader: BackendReader, bucket: Bucket, range: KeyRange): [string, string][] {
+  const cursor = reader.cursor(bucket, range);
   const records: [string, string][] = [];
   while (cursor.next()) records.push([sortKeyOf(cursor.key), sortKeyOf(cursor.value)]);
   cursor.close();

@@ -231,7 +231,11 @@ export class LmdbEngine implements Engine {
   #openStore(folder: string): OpenStore {
     const file = `${folder}/${dataFileName}`;
     const environment = orFatal(folder, () => new Environment(folder));
-    const reader = new StoreReader({ environment, file, onFatal: (error) => this.#fail(error) });
+    const disk = this.#disk;
+    const reader = orFatal(
+      folder,
+      () => new StoreReader({ environment, file, disk, onFatal: (error) => this.#fail(error) }),
+    );
     const turn = new Turn();
     const worker = startWorker({ folder, turnMemory: turn.memory });
     const onExit = (): void => turn.end(exitWaitMs);
