@@ -6,25 +6,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { TestClient } from "../conformance/client.ts";
 import type { Message } from "../conformance/messages.ts";
 import { type Member, type MemberKind, start } from "../tools/member.ts";
-import { quantile } from "./load.ts";
+import { type PutFigures, Puts } from "./puts.ts";
 import { load, revisionOf } from "./workloads.ts";
 
 const valueBytes = 1_000;
 const prefix = "bulk/";
-const writers = 4;
 /** For what takes long on a store of this size. */
 const patienceMs = 600_000;
 const lookMs = 20;
 const settleMs = 1_000;
 const flags = ["--quota-backend-bytes", String(8 * 1024 * 1024 * 1024), "--max-txn-ops", "1000"];
 
-export interface Defragmented {
+export interface Defragmented extends PutFigures {
   readonly tookMs: number;
-  /** The longest time in which no put was acknowledged. */
-  readonly stallMs: number;
-  readonly putP99Ms: number;
-  /** Puts that were not acknowledged. */
-  readonly refused: number;
   /** Most space that files took beyond what they took before, over the size of the store. */
   readonly spaceNeeded: number;
   /** Size of the store over what is in use of it, afterwards. */
@@ -75,45 +69,6 @@ async function defragment(member: Member, client: TestClient): Promise<Defragmen
   if ((await hashAt(client, revision)) !== hash) throw new Error("the defragmentation changed the hash");
   const sizeOverInUse = Number(status["dbSize"]) / Number(status["dbSizeInUse"]);
   return { tookMs, ...written, spaceNeeded, sizeOverInUse };
-}
-
-/** Writers that put one key after the other until they are stopped. */
-class Puts {
-  readonly #clients: readonly TestClient[];
-  readonly #lanes: readonly Promise<void>[];
-  readonly #tookMs: number[] = [];
-  #lastMs = performance.now();
-  #stallMs = 0;
-  #refused = 0;
-  #isStopped = false;
-
-  constructor(member: Member) {
-    this.#clients = Array.from({ length: writers }, () => new TestClient(member.endpoint));
-    this.#lanes = this.#clients.map((client, lane) => this.#write(client, lane));
-  }
-
-  async #write(client: TestClient, lane: number): Promise<void> {
-    while (!this.#isStopped) {
-      const startedMs = performance.now();
-      const outcome = await client.call("Put", { key: `during/${lane}`, value: "x".repeat(100) });
-      if (!outcome.ok) {
-        this.#refused++;
-        continue;
-      }
-      const nowMs = performance.now();
-      this.#tookMs.push(nowMs - startedMs);
-      this.#stallMs = Math.max(this.#stallMs, nowMs - this.#lastMs);
-      this.#lastMs = nowMs;
-    }
-  }
-
-  async stop(): Promise<Pick<Defragmented, "stallMs" | "putP99Ms" | "refused">> {
-    this.#isStopped = true;
-    await Promise.all(this.#lanes);
-    for (const client of this.#clients) client.close();
-    this.#tookMs.sort((a, b) => a - b);
-    return { stallMs: this.#stallMs, putP99Ms: quantile(this.#tookMs, 0.99), refused: this.#refused };
-  }
 }
 
 /** The most that a folder's files take, looked at again and again. */

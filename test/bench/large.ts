@@ -1,7 +1,7 @@
 // A store of a million keys: how long a start takes, and how much memory the member holds.
 import { TestClient } from "../conformance/client.ts";
 import { type Member, type MemberKind, start } from "../tools/member.ts";
-import { residentMib } from "./process.ts";
+import { memoryOf } from "./process.ts";
 import { load } from "./workloads.ts";
 
 export interface LargeResult {
@@ -48,7 +48,7 @@ async function memoryAfterCount(member: Member, keys: number): Promise<number> {
     throw new Error(
       `after a restart the member should count ${keys} keys: ${JSON.stringify(outcome, bigintText)}`,
     );
-  return residentMib(member);
+  return (await memoryOf(member)).residentMib;
 }
 
 function bigintText(_key: string, value: unknown): unknown {

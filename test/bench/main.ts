@@ -2,7 +2,7 @@
 //
 //   npm run bench -- [--quick] [--rounds N] [--only NAME] [--kinds etcd,etcdlike]
 //
-// `--only` takes a part of a workload's name, or "large", "defragment", "cluster", "failover" or "crash". Load generator and member share the
+// `--only` takes a part of a workload's name, or "large", "long", "defragment", "cluster", "failover" or "crash". Load generator and member share the
 // processors, so figures compare members with each other and not with other machines.
 import { execFileSync } from "node:child_process";
 import { cpus, tmpdir } from "node:os";
@@ -15,6 +15,7 @@ import { killUnderLoad } from "./crash.ts";
 import { measureDefragmentation } from "./defragment.ts";
 import { measureLarge } from "./large.ts";
 import { quantile } from "./load.ts";
+import { measureLongRange } from "./long-range.ts";
 import { usageOf } from "./process.ts";
 import { Table } from "./table.ts";
 import { revisionOf, type Workload, workloads } from "./workloads.ts";
@@ -35,6 +36,7 @@ const warmUpDivisor = 10;
 const largeKeys = args.quick ? 100_000 : 1_000_000;
 const smallKeys = 1_000;
 const defragmentBytes = (args.quick ? 1 / 8 : 1) * 1024 ** 3;
+const longRangeBytes = (args.quick ? 20 : 200) * 1024 ** 2;
 const failoverKills = args.quick ? 5 : 50;
 const crashLoadMs = args.quick ? 1_000 : 3_000;
 /** A million keys need more than the two GiB that are etcd's default while they are loaded. */
@@ -109,6 +111,23 @@ if ("large".includes(args.only))
       for (const value of startMs) table.add(name, "start ms", kind, value);
       for (const value of startAfterKillMs) table.add(name, "start ms after kill -9", kind, value);
       for (const value of residentMib) table.add(name, "resident MiB", kind, value);
+    }
+
+if ("long".includes(args.only))
+  for (let round = 1; round <= rounds; round++)
+    for (const kind of kinds) {
+      console.log(`round ${round}, a range of ${longRangeBytes / 1024 ** 2} MiB, ${kind}`);
+      const result = await measureLongRange(kind, longRangeBytes).catch((error: Error) =>
+        fail(`long range of ${kind}: ${error.message}`),
+      );
+      if (result === undefined) continue;
+      const name = `range of ${longRangeBytes / 1024 ** 2} MiB under puts`;
+      table.add(name, "took ms", kind, result.tookMs);
+      table.add(name, "memory / answer", kind, result.memoryOverAnswer);
+      table.add(name, "no put answered, ms", kind, result.stallMs);
+      table.add(name, "put p99 ms", kind, result.putP99Ms);
+      table.add(name, "put p99 ms, no range", kind, result.quietPutP99Ms);
+      table.add(name, "puts refused", kind, result.refused);
     }
 
 if ("defragment".includes(args.only))

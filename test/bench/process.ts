@@ -22,8 +22,15 @@ export async function usageOf(member: Member): Promise<Usage> {
   return { cpuSeconds: ticks / ticksPerSecond, fdatasyncs: Number(line?.split(" ")[1] ?? Number.NaN) };
 }
 
-/** Resident memory in MiB. */
-export async function residentMib(member: Member): Promise<number> {
+export interface Memory {
+  readonly residentMib: number;
+  /** The most that was resident so far. */
+  readonly peakMib: number;
+}
+
+export async function memoryOf(member: Member): Promise<Memory> {
   const status = await readFile(`/proc/${member.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
+  const mib = (field: string): number =>
+    Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1] ?? Number.NaN) / 1024;
+  return { residentMib: mib("VmRSS"), peakMib: mib("VmHWM") };
 }
