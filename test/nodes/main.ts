@@ -1,5 +1,5 @@
 // The bed of three nodes for a person to use, `npm run k8s:up` and `npm run k8s:down`, and the tests on it,
-// `npm run test:nodes -- [PART...]`. Needs root, and Debian for what apt-get installs.
+// `npm run test:e2e:full -- [PART...]`. Needs root, and Debian for what apt-get installs.
 import { kubernetesTool } from "../tools/kubectl-helm.ts";
 import { runSuite } from "../tools/suite.ts";
 import { adminKubeconfig, bedDown, bedUp, nodes } from "./bed.ts";
