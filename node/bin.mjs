@@ -36,7 +36,9 @@ if (isRecentEnough(process.versions.node)) {
     process.channel.unref();
   }
   // A quarter of a start is compiling. Where the folder cannot be written, nothing is kept and nothing is lost.
-  enableCompileCache(join(dirname(dirname(self)), "node_modules", ".cache", "etcdlike"));
+  // By the environment, since that is how threads get it: without, each one strips and compiles its modules anew.
+  process.env.NODE_COMPILE_CACHE ??= join(dirname(dirname(self)), "node_modules", ".cache", "etcdlike");
+  enableCompileCache(process.env.NODE_COMPILE_CACHE);
   const { main } = await import("./main.ts");
   await main(process.argv.slice(2), process.env);
 } else {
