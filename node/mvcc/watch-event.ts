@@ -3,6 +3,7 @@
 
 import { numberSize, writeNumber } from "../wire/int64.ts";
 import { Reader } from "../wire/reader.ts";
+import { EventChain } from "./event-chain.ts";
 
 export interface WatchEvent {
   readonly type: "put" | "delete";
@@ -45,34 +46,31 @@ const tagCreateRevision = 0x10;
 /** Bytes of an event; several watchers and responses hold the same one. */
 export type EventBytes = Uint8Array;
 
-/** The bytes of an event alone in a list, so that a response with one event needs no list of its own. */
-type SingleEvent = readonly [EventBytes];
-
 export class SharedEvent {
   readonly source: WatchEvent;
   readonly #history: WatchHistory;
-  #plain: SingleEvent | undefined;
-  #withPrevious: SingleEvent | undefined;
+  #plain: EventChain | undefined;
+  #withPrevious: EventChain | undefined;
 
   constructor(source: WatchEvent, history: WatchHistory) {
     this.source = source;
     this.#history = history;
   }
 
-  /** The encoded event, with what the key was before this revision or without. */
-  encoded(hasPrevKv: boolean): SingleEvent {
-    this.#plain ??= [encodeEvent(this.source, undefined)];
+  /** The encoded event alone, with what the key was before this revision or without. */
+  encoded(hasPrevKv: boolean): EventChain {
+    this.#plain ??= new EventChain(encodeEvent(this.source, undefined));
     if (!hasPrevKv) return this.#plain;
     this.#withPrevious ??= this.#encodeWithPrevious(this.#plain);
     return this.#withPrevious;
   }
 
-  #encodeWithPrevious(plain: SingleEvent): SingleEvent {
+  #encodeWithPrevious(plain: EventChain): EventChain {
     const { type, key, kv, modRevision } = this.source;
     if (type === "put" && createRevisionOf(kv) === modRevision) return plain;
     // Not the state one step before, but that of the revision before: a transaction may change a key twice.
     const previous = this.#history.keyValueAt(key, modRevision - 1);
-    return previous === undefined ? plain : [encodeEvent(this.source, previous)];
+    return previous === undefined ? plain : new EventChain(encodeEvent(this.source, previous));
   }
 }
 

@@ -6,15 +6,15 @@
 // It knows nothing of sockets, permissions and clocks. Tested by a table of etcd's rules, and by random histories
 // with slow consumers and compactions against the nine guarantees of etcd's watch.
 
-import { assert } from "../lib/assert.ts";
+import { assert, must } from "../lib/assert.ts";
 import type { Random } from "../lib/random.ts";
-import { type EventBytes, type RevisionEvents, SharedEvent, type WatchHistory } from "./watch-event.ts";
+import type { EventChain } from "./event-chain.ts";
+import { type RevisionEvents, SharedEvent, type WatchHistory } from "./watch-event.ts";
 import { WatchIndex, watchRange } from "./watch-index.ts";
 import {
   canceledResponse,
   cancelReasons,
   createdResponse,
-  eventCost,
   noWatchId,
   overtakenResponse,
   progressResponse,
@@ -229,8 +229,7 @@ export class WatchHub {
       nextRevision: startRevision === 0 ? this.#revision + 1 : startRevision,
       isSynced: true,
       isIdle: true,
-      batch: [],
-      batchCost: 0,
+      batch: undefined,
       open: undefined,
       stoppedAt: 0,
     };
@@ -269,7 +268,7 @@ export class WatchHub {
     this.#watcherCount--;
   }
 
-  /** The usual case, hot: every watcher without lag gets the same one-event list. */
+  /** The usual case, hot: every watcher without lag gets the same event, encoded once. */
   #deliverSingle(revision: number, events: RevisionEvents["events"]): void {
     for (const source of events) {
       const event = new SharedEvent(source, this.#history);
@@ -296,17 +295,17 @@ export class WatchHub {
       for (const group of this.#groups) {
         for (const watcher of group) {
           if (!watcher.isSynced || !wants(watcher, event)) continue;
-          if (watcher.batch.length === 0) touched.push(watcher);
-          watcher.batch.push(event.encoded(watcher.hasPrevKv)[0]);
+          if (watcher.batch === undefined) touched.push(watcher);
+          watcher.batch = joined(watcher.batch, event.encoded(watcher.hasPrevKv));
         }
       }
     }
     for (const watcher of touched) {
       if (watcher.stream.isFull) {
-        watcher.batch = [];
+        watcher.batch = undefined;
         this.#markLagging(watcher, revision);
       } else {
-        this.#pushBatch(watcher);
+        this.#pushBatch(watcher, must(watcher.batch, "a touched watcher has a batch"));
       }
     }
   }
@@ -327,13 +326,31 @@ export class WatchHub {
       chosen.push(watcher);
       index.add(watcher);
     }
-    for (const { revision, events } of revisions) this.#stageRevision(index, revision, events);
+    for (const { revision, events } of revisions) {
+      if (events.length === 1) this.#stageSingle(index, revision, events);
+      else this.#stageSeveral(index, revision, events);
+    }
     for (const watcher of chosen) this.#finishRound(watcher, nextRevision);
   }
 
+  /** Adds a revision of one event to the batches of those who want it and have budget left. Hot. */
+  #stageSingle(index: WatchIndex<Watcher>, revision: number, events: RevisionEvents["events"]): void {
+    for (const source of events) {
+      const event = new SharedEvent(source, this.#history);
+      index.findGroups(source.key, this.#groups);
+      for (const group of this.#groups) {
+        for (const watcher of group) {
+          if (watcher.stoppedAt !== 0 || !wants(watcher, event)) continue;
+          if (watcher.stream.isStagedFull) watcher.stoppedAt = revision;
+          else this.#stage(watcher, event.encoded(watcher.hasPrevKv));
+        }
+      }
+    }
+  }
+
   /** Adds one revision to the batches of those who want it, whole or, when the budget is used up, not at all. */
-  #stageRevision(index: WatchIndex<Watcher>, revision: number, events: RevisionEvents["events"]): void {
-    const touched = new Map<Watcher, EventBytes[]>();
+  #stageSeveral(index: WatchIndex<Watcher>, revision: number, events: RevisionEvents["events"]): void {
+    const touched = new Map<Watcher, EventChain>();
     for (const source of events) {
       const event = new SharedEvent(source, this.#history);
       index.findGroups(source.key, this.#groups);
@@ -341,44 +358,42 @@ export class WatchHub {
         for (const watcher of group) {
           if (watcher.stoppedAt !== 0 || !wants(watcher, event)) continue;
           const wanted = touched.get(watcher);
-          if (wanted !== undefined) wanted.push(event.encoded(watcher.hasPrevKv)[0]);
-          else if (watcher.stream.isStagedFull) watcher.stoppedAt = revision;
-          else touched.set(watcher, [event.encoded(watcher.hasPrevKv)[0]]);
+          if (wanted === undefined && watcher.stream.isStagedFull) watcher.stoppedAt = revision;
+          else touched.set(watcher, joined(wanted, event.encoded(watcher.hasPrevKv)));
         }
       }
     }
     for (const [watcher, wanted] of touched) {
       // Asked again, now that watchers of the same stream have staged this revision.
-      if (watcher.stream.isStagedFull) {
-        watcher.stoppedAt = revision;
-        continue;
-      }
-      let cost = 0;
-      for (const event of wanted) {
-        watcher.batch.push(event);
-        cost += eventCost(event);
-      }
-      watcher.batchCost += cost;
-      watcher.stream.stagedBytes += cost;
-      if (watcher.batchCost >= this.#options.batchBytesMax) this.#pushBatch(watcher);
+      if (watcher.stream.isStagedFull) watcher.stoppedAt = revision;
+      else this.#stage(watcher, wanted);
     }
   }
 
+  #stage(watcher: Watcher, events: EventChain): void {
+    const batch = joined(watcher.batch, events);
+    watcher.batch = batch;
+    watcher.stream.stagedBytes += events.cost;
+    if (batch.cost >= this.#options.batchBytesMax) this.#pushStaged(watcher, batch);
+  }
+
+  #pushStaged(watcher: Watcher, batch: EventChain): void {
+    watcher.stream.stagedBytes -= batch.cost;
+    this.#pushBatch(watcher, batch);
+  }
+
   #finishRound(watcher: Watcher, readUntil: number): void {
-    if (watcher.batch.length > 0) this.#pushBatch(watcher);
+    if (watcher.batch !== undefined) this.#pushStaged(watcher, watcher.batch);
     const nextRevision = watcher.stoppedAt === 0 ? readUntil : watcher.stoppedAt;
     watcher.stoppedAt = 0;
     this.#markSynced(watcher, nextRevision);
     if (nextRevision <= this.#revision) this.#markLagging(watcher, nextRevision);
   }
 
-  #pushBatch(watcher: Watcher): void {
-    const { batch, stream } = watcher;
-    stream.stagedBytes -= watcher.batchCost;
-    watcher.batchCost = 0;
-    watcher.batch = [];
+  #pushBatch(watcher: Watcher, batch: EventChain): void {
+    watcher.batch = undefined;
     this.#eventCount += batch.length;
-    stream.pushEvents(watcher, this.#revision, batch);
+    watcher.stream.pushEvents(watcher, this.#revision, batch);
   }
 
   #markLagging(watcher: Watcher, nextRevision: number): void {
@@ -435,6 +450,13 @@ export class WatchHub {
     this.#readable = [];
     for (const stream of readable) stream.onReadable();
   }
+}
+
+/** The events of `more` behind those of `batch`. */
+function joined(batch: EventChain | undefined, more: EventChain): EventChain {
+  if (batch === undefined) return more;
+  if (more.length === 1) return batch.with(more.event);
+  return more.list.reduce((chain, event) => chain.with(event), batch);
 }
 
 function wants(watcher: Watcher, event: SharedEvent): boolean {

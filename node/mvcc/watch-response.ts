@@ -1,6 +1,7 @@
 // What a watch stream sends: responses as plain data, without cluster id, member id and term, which the API adds.
 
 import { bigintSize, numberSize } from "../wire/int64.ts";
+import { eventCost } from "./event-chain.ts";
 import type { EventBytes } from "./watch-event.ts";
 
 export interface WatchResponse {
@@ -92,22 +93,6 @@ export function eventsResponse(
   };
 }
 
-// Watchers of one range usually have the same events waiting, so the list made for one serves the others.
-let lastEvents: readonly EventBytes[] = noEvents;
-let lastEvent: EventBytes | undefined;
-let lastAppended: readonly EventBytes[] = noEvents;
-
-/** The list with one more event. The same arguments one after the other give the same list. Hot. */
-export function appendedEvent(events: readonly EventBytes[], event: EventBytes): readonly EventBytes[] {
-  if (events === lastEvents && event === lastEvent) return lastAppended;
-  const appended = events.slice();
-  appended.push(event);
-  lastEvents = events;
-  lastEvent = event;
-  lastAppended = appended;
-  return appended;
-}
-
 /** A header with two ids and a term of usual size, revision not counted. */
 const headerBytes = 26;
 const fragmentFieldBytes = 2;
@@ -145,17 +130,9 @@ function eventFieldSize(event: EventBytes): number {
 }
 
 /** What a queued response without its events takes, in memory and on the wire, roughly. */
-const responseOverheadBytes = 64;
-/** What an event takes beside its bytes. */
-const eventOverheadBytes = 8;
+export const responseOverheadBytes = 64;
 
 /** How much a response takes from its stream's budget. Event bytes count for every response that holds them. */
-export function queueCost(queued: WatchResponse): number {
-  let cost = responseOverheadBytes;
-  for (const event of queued.events) cost += eventCost(event);
-  return cost;
-}
-
-export function eventCost(event: EventBytes): number {
-  return event.length + eventOverheadBytes;
+export function responseCost({ events }: WatchResponse): number {
+  return events.reduce((cost, event) => cost + eventCost(event), responseOverheadBytes);
 }

@@ -2,14 +2,13 @@
 // (created, events, progress, canceled) comes in the order in which it became true. The queue's events have a
 // byte budget; the hub stops filling a full queue and lets the watchers catch up from history later.
 
-import type { EventBytes } from "./watch-event.ts";
+import type { EventChain } from "./event-chain.ts";
 import type { WatchRange } from "./watch-index.ts";
 import {
-  appendedEvent,
-  eventCost,
   eventsResponse,
   fragmentsOf,
-  queueCost,
+  responseCost,
+  responseOverheadBytes,
   type WatchResponse,
 } from "./watch-response.ts";
 
@@ -47,23 +46,24 @@ export interface Watcher {
   /** No event was queued since the last progress tick. */
   isIdle: boolean;
   /** Events of the response under construction. */
-  batch: EventBytes[];
-  batchCost: number;
+  batch: EventChain | undefined;
   /** Its last response with events, to which more may be added while it is queued. */
-  open: QueuedResponse | undefined;
+  open: QueuedEvents | undefined;
   /** The revision at which the round of catching up ran out of budget; zero if it did not. */
   stoppedAt: number;
 }
 
-/** A response in the queue. */
-export interface QueuedResponse {
-  response: WatchResponse;
-  cost: number;
-  /** Whose events these are. */
-  readonly watcher: Watcher | undefined;
+/** Events in the queue, of which a response is made when it is taken. */
+export interface QueuedEvents {
+  readonly watcher: Watcher;
+  revision: number;
+  events: EventChain;
   /** Nothing but events was queued behind it while this is the stream's epoch. */
   readonly epoch: number;
 }
+
+/** What waits in the queue: events, or a response with what it costs. */
+type Queued = QueuedEvents | { readonly response: WatchResponse; readonly cost: number };
 
 /** A response grows up to this many events, so that growing it stays cheap. */
 const eventsPerResponseMax = 256;
@@ -108,7 +108,7 @@ export class WatchStream {
   readonly #budgetBytes: number;
   readonly #fragmentBytesMax: number;
   /** Read from #head on. */
-  #queue: (QueuedResponse | undefined)[] = [];
+  #queue: (Queued | undefined)[] = [];
   #epoch = 0;
   #head = 0;
   #queuedBytes = 0;
@@ -159,10 +159,10 @@ export class WatchStream {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
-    this.#queuedBytes -= next.cost;
-    if (next.watcher?.open === next) next.watcher.open = undefined;
+    const response = "events" in next ? this.#close(next) : next.response;
+    this.#queuedBytes -= "events" in next ? costOf(next.events) : next.cost;
     if (this.laggingCount > 0 && this.isRoomy) this.#host.becameRoomy(this);
-    return next.response;
+    return response;
   }
 
   /** Ends all watches and forgets what is queued. */
@@ -219,48 +219,60 @@ export class WatchStream {
   /** For the hub: queues a response without events. */
   push(response: WatchResponse): void {
     this.#epoch++;
-    this.#push(response, undefined);
+    this.#push({ response, cost: responseOverheadBytes }, responseOverheadBytes);
   }
 
   /**
    * For the hub: queues events of whole revisions, in parts if the watcher asked for that and they are large. While the
    * consumer is behind, single events join the watcher's last response, unless something else was said since: it would
-   * be overtaken.
+   * be overtaken. Hot: once for each watcher and event.
    */
-  pushEvents(watcher: Watcher, revision: number, events: readonly EventBytes[]): void {
+  pushEvents(watcher: Watcher, revision: number, events: EventChain): void {
     watcher.isIdle = false;
     if (watcher.isFragmenting && events.length > 1) {
-      for (const part of fragmentsOf(revision, watcher.id, events, this.#fragmentBytesMax))
-        this.#push(part, undefined);
-      watcher.open = undefined;
-      return;
+      this.#pushFragments(watcher, revision, events);
+    } else if (events.length > 1 || !this.#grow(watcher, revision, events)) {
+      const queued = { watcher, revision, events, epoch: this.#epoch };
+      watcher.open = queued;
+      this.#push(queued, costOf(events));
     }
-    const event = events[0];
-    if (events.length === 1 && event !== undefined && this.#grow(watcher, revision, event)) return;
-    watcher.open = this.#push(eventsResponse(revision, watcher.id, events), watcher);
   }
 
-  #grow({ open }: Watcher, revision: number, event: EventBytes): boolean {
-    if (open === undefined || open.epoch !== this.#epoch || open.watcher?.isFragmenting === true)
+  #pushFragments(watcher: Watcher, revision: number, events: EventChain): void {
+    watcher.open = undefined;
+    for (const response of fragmentsOf(revision, watcher.id, events.list, this.#fragmentBytesMax)) {
+      const cost = responseCost(response);
+      this.#push({ response, cost }, cost);
+    }
+  }
+
+  /** Adds one event to the watcher's last response, where it may still grow. */
+  #grow(watcher: Watcher, revision: number, { event, cost }: EventChain): boolean {
+    const { open } = watcher;
+    if (open === undefined || open.epoch !== this.#epoch || watcher.isFragmenting) return false;
+    const { events } = open;
+    if (events.length >= eventsPerResponseMax || costOf(events) + cost > this.#fragmentBytesMax / 2) {
       return false;
-    const { watchId, events } = open.response;
-    const cost = eventCost(event);
-    if (events.length >= eventsPerResponseMax || open.cost + cost > this.#fragmentBytesMax / 2) return false;
-    open.response = eventsResponse(revision, watchId, appendedEvent(events, event));
-    open.cost += cost;
+    }
+    open.revision = revision;
+    open.events = events.with(event);
     this.#queuedBytes += cost;
     return true;
   }
 
-  #push(response: WatchResponse, watcher: Watcher | undefined): QueuedResponse {
-    const queued = { response, cost: queueCost(response), watcher, epoch: this.#epoch };
+  /** The response of events that leave the queue. */
+  #close(queued: QueuedEvents): WatchResponse {
+    const { watcher, revision, events } = queued;
+    if (watcher.open === queued) watcher.open = undefined;
+    return eventsResponse(revision, watcher.id, events.list);
+  }
+
+  #push(queued: Queued, cost: number): void {
     this.#queue.push(queued);
-    this.#queuedBytes += queued.cost;
-    if (!this.#isAnnounced) {
-      this.#isAnnounced = true;
-      this.#host.becameReadable(this);
-    }
-    return queued;
+    this.#queuedBytes += cost;
+    if (this.#isAnnounced) return;
+    this.#isAnnounced = true;
+    this.#host.becameReadable(this);
   }
 
   /** For the hub: whether every watch has been told of everything up to `revision` and began before it. */
@@ -269,4 +281,9 @@ export class WatchStream {
     for (const watcher of this.watchers.values()) if (watcher.startRevision > revision) return false;
     return true;
   }
+}
+
+/** How much events take from the budget, in a response of their own. They count for every response that holds them. */
+function costOf(events: EventChain): number {
+  return responseOverheadBytes + events.cost;
 }

@@ -157,12 +157,13 @@ export function encodeWatchResponse(response: OutgoingWatchResponse): Uint8Array
   return target;
 }
 
-let lastEvents: OutgoingWatchResponse["events"] = [];
-let lastEncodedEvents = emptyBytes;
+/** Streams take turns, each with lists of its own, so the last list alone would be forgotten too soon. */
+const encodedLists = new WeakMap<OutgoingWatchResponse["events"], Uint8Array>();
 
 /** All fields `events` of a response, one after the other. */
 function encodedEvents(events: OutgoingWatchResponse["events"]): Uint8Array {
-  if (events === lastEvents) return lastEncodedEvents;
+  const known = encodedLists.get(events);
+  if (known !== undefined) return known;
   let size = 0;
   for (const event of events) {
     size += sizedFieldSize(event instanceof Uint8Array ? event.length : eventSize(event));
@@ -174,8 +175,7 @@ function encodedEvents(events: OutgoingWatchResponse["events"]): Uint8Array {
     else at = writeEvent(target, writeFieldStart(target, at, 11, eventSize(event)), event);
   }
   // Only lists that nobody changes are met again as the same object.
-  lastEvents = events;
-  lastEncodedEvents = target;
+  encodedLists.set(events, target);
   return target;
 }
 
