@@ -22,6 +22,7 @@ import { decodeKeyValue, encodeKeyValue } from "./hot-kv.ts";
 import { decodePutRequest, decodeRangeRequest, encodePutRequest } from "./hot-requests.ts";
 import {
   encodeEvent,
+  encodeLeaseKeepAliveResponse,
   encodePutResponse,
   encodeRangeResponse,
   encodeRangeStreamResponse,
@@ -76,6 +77,7 @@ export const codecs: Codecs = {
   ...genericCodecs,
   Event: { ...genericCodecs.Event, encode: encodeEvent },
   KeyValue: { ...genericCodecs.KeyValue, encode: encodeKeyValue, decode: decodeKeyValue },
+  LeaseKeepAliveResponse: { ...genericCodecs.LeaseKeepAliveResponse, encode: encodeLeaseKeepAliveResponse },
   PutRequest: { ...genericCodecs.PutRequest, encode: encodePutRequest, decode: decodePutRequest },
   PutResponse: { ...genericCodecs.PutResponse, encode: encodePutResponse },
   RangeRequest: { ...genericCodecs.RangeRequest, decode: decodeRangeRequest },

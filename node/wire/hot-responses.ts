@@ -21,6 +21,7 @@ import type {
   KeyValue,
   OutgoingDeleteRangeResponse,
   OutgoingEvent,
+  OutgoingLeaseKeepAliveResponse,
   OutgoingPutResponse,
   OutgoingRangeResponse,
   OutgoingRangeStreamResponse,
@@ -176,6 +177,22 @@ function encodedEvents(events: OutgoingWatchResponse["events"]): Uint8Array {
   }
   // Only lists that nobody changes are met again as the same object.
   encodedLists.set(events, target);
+  return target;
+}
+
+export function encodeLeaseKeepAliveResponse({
+  header,
+  ID,
+  TTL,
+}: OutgoingLeaseKeepAliveResponse): Uint8Array {
+  const size = headerFieldSize(header) + idFieldSize(ID) + numberFieldSizeUnlessZero(TTL);
+  const target = newMessage(size);
+  writeNumberFieldUnlessZero(
+    target,
+    writeIdField(target, writeHeaderField(target, 0, header), 2, ID),
+    3,
+    TTL,
+  );
   return target;
 }
 

@@ -174,6 +174,24 @@ test("a put's answer has the bytes of the generic codec", () => {
   });
 });
 
+test("a keepalive's answer has the bytes of the generic codec", () => {
+  rounds(6, (random) => {
+    const [header, ID, TTL] = [
+      drawHeader(random),
+      leaseId(BigInt.asIntN(64, drawId(random))),
+      drawCount(random),
+    ];
+    for (const response of [
+      { header, ID, TTL },
+      { header: undefined, ID, TTL: -TTL },
+      { header: genericCodecs.ResponseHeader.encode(header), ID, TTL },
+    ]) {
+      const expected = hex(genericCodecs.LeaseKeepAliveResponse.encode(response));
+      assert.equal(hex(codecs.LeaseKeepAliveResponse.encode(response)), expected);
+    }
+  });
+});
+
 function readsAsPut(entry: Uint8Array): boolean {
   try {
     return decodeHotEntry(entry) !== undefined;

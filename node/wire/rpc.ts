@@ -169,6 +169,7 @@ export type HealthCheckResponse = Plain<health.HealthCheckResponse>;
 
 export type OutgoingRangeResponse = Outgoing<rpc.RangeResponse>;
 export type OutgoingRangeStreamResponse = Outgoing<rpc.RangeStreamResponse>;
+export type OutgoingLeaseKeepAliveResponse = Outgoing<rpc.LeaseKeepAliveResponse>;
 export type OutgoingPutResponse = Outgoing<rpc.PutResponse>;
 export type OutgoingDeleteRangeResponse = Outgoing<rpc.DeleteRangeResponse>;
 export type OutgoingResponseOp = Outgoing<rpc.ResponseOp>;
