@@ -19,7 +19,7 @@ import type { GrpcHead, Target } from "./head.ts";
 import type { Connection } from "./http2/connection.ts";
 import { okTrailers } from "./http2/sender.ts";
 import { lowWaterBytes, type Stream, type StreamOwner } from "./http2/stream.ts";
-import { MessageQueue } from "./message-queue.ts";
+import { isWholeMessage, type Message, MessageQueue, messageIn } from "./message-queue.ts";
 import { RequestReader } from "./streams.ts";
 
 export interface StreamHost extends CallHost {
@@ -38,6 +38,8 @@ export class StreamCall implements Call, StreamOwner, Mortal {
   readonly #startMs = performance.now();
   readonly deadlineMs: number;
   readonly #incoming: MessageQueue;
+  /** A message on its way to the handler. */
+  #arrived: Message | undefined;
   readonly #listeners = new CancelListeners();
   #reader: RequestReader | undefined;
   #iterator: AsyncIterator<unknown> | undefined;
@@ -122,6 +124,12 @@ export class StreamCall implements Call, StreamOwner, Mortal {
       windows.grant(this.#stream);
       return;
     }
+    if (this.#isNext(bytes, start, end)) {
+      this.#arrived = messageIn(bytes, start, end);
+      this.#reader?.onMessages();
+      windows.grant(this.#stream);
+      return;
+    }
     this.#incoming.push(bytes, start, end);
     if (!windows.hold(this.#stream, end - start)) {
       this.onOverload();
@@ -130,6 +138,16 @@ export class StreamCall implements Call, StreamOwner, Mortal {
     if (!this.#incoming.hasNext) windows.grant(this.#stream);
     else if (this.#reader !== undefined) this.#reader.onMessages();
     else this.#serveOne();
+  }
+
+  /** True for one whole message that the handler waits for: it is read where it lies, and nothing is held. */
+  #isNext(bytes: Uint8Array, start: number, end: number): boolean {
+    return (
+      this.#reader?.isWaiting === true &&
+      this.#incoming.length === 0 &&
+      isWholeMessage(bytes, start, end) &&
+      end - start <= this.#host.messageBytesMax
+    );
   }
 
   onEnd(): void {
@@ -170,6 +188,11 @@ export class StreamCall implements Call, StreamOwner, Mortal {
   }
 
   #takeRequest(): { readonly value: unknown } | undefined {
+    const arrived = this.#arrived;
+    if (arrived !== undefined) {
+      this.#arrived = undefined;
+      return { value: decodeRequest(this.#host, this.#head, this.#target, arrived) };
+    }
     if (!this.#incoming.hasNext || this.#isReadOver) return undefined;
     const lengthBefore = this.#incoming.length;
     const message = this.#incoming.shift();

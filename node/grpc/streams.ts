@@ -17,12 +17,18 @@ export class RequestReader implements AsyncIterable<unknown>, AsyncIterator<unkn
     return this;
   }
 
-  async next(): Promise<IteratorResult<unknown>> {
-    const taken = this.#take();
-    if (taken !== undefined) return { done: false, value: taken.value };
-    if (this.#isDone) return { done: true, value: undefined };
+  /** True while the handler waits for a message. */
+  get isWaiting(): boolean {
+    return this.#want !== undefined;
+  }
+
+  /** Hot, and not `async`: that would be two more promises a message. */
+  next(): Promise<IteratorResult<unknown>> {
     return new Promise((resolve, reject) => {
-      this.#want = { resolve, reject };
+      const taken = this.#take();
+      if (taken !== undefined) resolve({ done: false, value: taken.value });
+      else if (this.#isDone) resolve({ done: true, value: undefined });
+      else this.#want = { resolve, reject };
     });
   }
 
