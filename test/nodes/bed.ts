@@ -325,6 +325,15 @@ async function untilNodesReady(): Promise<void> {
   });
 }
 
+/** SIGKILL to the process of a container, which the kubelet starts again. */
+export async function killContainer(node: BedNode, id: string): Promise<void> {
+  await run("ctr", ...ctrFlags(node), "tasks", "kill", "-s", "SIGKILL", id);
+}
+
+function ctrFlags(node: BedNode): readonly string[] {
+  return ["-a", join(node.folder, "containerd.sock"), "-n", "k8s.io"];
+}
+
 /** Its link is cut and its kubelet ends: nothing of it answers, and nothing of it is told to stop. */
 export async function loseNode(node: BedNode): Promise<void> {
   await run("ip", "link", "set", `${node.name}h`, "down");
@@ -379,7 +388,7 @@ async function end(pidFile: string): Promise<void> {
 }
 
 async function endContainers(node: BedNode): Promise<void> {
-  const ctr = ["-a", join(node.folder, "containerd.sock"), "-n", "k8s.io"];
+  const ctr = ctrFlags(node);
   const tasks = (await attempt("ctr", ...ctr, "tasks", "list", "-q")).split("\n").filter((id) => id !== "");
   for (const id of tasks) await attempt("ctr", ...ctr, "tasks", "kill", "-s", "SIGKILL", id);
   for (const id of tasks) await attempt("ctr", ...ctr, "tasks", "delete", "--force", id);

@@ -41,9 +41,21 @@ export interface AuditedRequest {
 
 const readyTimeoutMs = 120_000;
 
-export async function startControlPlane(
-  options: { readonly withControllers?: boolean; readonly withAudit?: boolean } = {},
-): Promise<ControlPlane> {
+/** A store that runs already, in the place of a real etcd. */
+export interface GivenStorage {
+  /** What kube-apiserver is told about it. */
+  readonly flags: readonly string[];
+  /** Knows the names of its members: the content of kube-apiserver's resolv.conf. */
+  readonly resolverConfig: string;
+}
+
+export interface ControlPlaneOptions {
+  readonly withControllers?: boolean;
+  readonly withAudit?: boolean;
+  readonly storage?: GivenStorage;
+}
+
+export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const folder = await mkdtemp(join(tmpdir(), "etcdlike-k8s-"));
   const port = await freePort();
   const server = `https://127.0.0.1:${port}`;
@@ -70,16 +82,18 @@ export async function startControlPlane(
     }),
   );
 
-  const storage: Member = await start({ kind: "etcd" });
-  const apiServerPath = await toolPath("kube-apiserver");
+  const own: Member | undefined = options.storage === undefined ? await start({ kind: "etcd" }) : undefined;
+  const storageFlags = options.storage?.flags ?? [`--etcd-servers=${own?.clientUrl}`];
+  const [program, ...before] = await apiServerCommand(folder, options.storage);
   let apiServer: Background | undefined;
   let controllers: Background | undefined;
 
   const startApiServer = async () => {
     apiServer = startInBackground(
-      apiServerPath,
+      program,
       [
-        `--etcd-servers=${storage.clientUrl}`,
+        ...before,
+        ...storageFlags,
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         `--secure-port=${port}`,
@@ -106,7 +120,7 @@ export async function startControlPlane(
   const stop = async () => {
     await controllers?.stop();
     await apiServer?.kill();
-    await storage.stop();
+    await own?.stop();
     await rm(folder, { recursive: true, force: true });
   };
   const kubeconfig: ControlPlane["kubeconfig"] = async (name, given = {}) => {
@@ -160,6 +174,19 @@ export async function startControlPlane(
     await stop();
     throw error;
   }
+}
+
+/** With a resolver of its own it gets a mount namespace of its own: it reads the one file that everybody reads. */
+async function apiServerCommand(
+  folder: string,
+  storage: GivenStorage | undefined,
+): Promise<readonly [string, ...string[]]> {
+  const path = await toolPath("kube-apiserver");
+  if (storage === undefined) return [path];
+  const file = join(folder, "resolv.conf");
+  await writeFile(file, storage.resolverConfig);
+  const script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+  return ["unshare", "--mount", "sh", "-c", script, file, path];
 }
 
 interface AuditLine {
