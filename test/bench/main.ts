@@ -16,7 +16,7 @@ import { measureDefragmentation } from "./defragment.ts";
 import { measureLarge } from "./large.ts";
 import { quantile } from "./load.ts";
 import { measureLongRange } from "./long-range.ts";
-import { usageOf } from "./process.ts";
+import { cpuSecondsOfEnded, usageOf } from "./process.ts";
 import { Table } from "./table.ts";
 import { revisionOf, type Workload, workloads } from "./workloads.ts";
 
@@ -58,7 +58,9 @@ async function measure(member: Member, workload: Workload, secureUrl: string): P
     await workload.run(member, Math.ceil(calls / warmUpDivisor), secureUrl);
     const revision = await revisionOf(client);
     const before = await usageOf(member);
+    const clientSecondsBefore = await cpuSecondsOfEnded();
     const result = await workload.run(member, calls, secureUrl);
+    const clientSeconds = (await cpuSecondsOfEnded()) - clientSecondsBefore;
     const after = await usageOf(member);
     const made = (await revisionOf(client)) - revision;
     const expected = workload.revisions?.(calls);
@@ -73,6 +75,7 @@ async function measure(member: Member, workload: Workload, secureUrl: string): P
     add("p50 ms", result.p50Ms);
     add("p99 ms", result.p99Ms);
     add("CPU us/call", ((after.cpuSeconds - before.cpuSeconds) / result.calls) * 1e6);
+    add("client CPU us/call", (clientSeconds / result.calls) * 1e6);
     add("fdatasyncs", after.fdatasyncs - before.fdatasyncs);
     add("revisions made", made);
   } catch (error) {

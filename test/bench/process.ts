@@ -13,13 +13,25 @@ export interface Usage {
 }
 
 export async function usageOf(member: Member): Promise<Usage> {
-  const stat = await readFile(`/proc/${member.pid}/stat`, "utf8");
-  // The process name in parentheses may hold spaces; utime and stime are fields 14 and 15 of the line.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const ticks = Number(fields[11]) + Number(fields[12]);
+  const [cpuSeconds] = await cpuSecondsOf(String(member.pid));
   const metrics = await (await fetch(`${member.clientUrl}/metrics`)).text();
   const line = metrics.split("\n").find((one) => one.startsWith(fsyncCountMetric));
-  return { cpuSeconds: ticks / ticksPerSecond, fdatasyncs: Number(line?.split(" ")[1] ?? Number.NaN) };
+  return { cpuSeconds, fdatasyncs: Number(line?.split(" ")[1] ?? Number.NaN) };
+}
+
+/** CPU seconds of this process's children that have ended, as a load generator does after its load. */
+export async function cpuSecondsOfEnded(): Promise<number> {
+  const [, ended] = await cpuSecondsOf("self");
+  return ended;
+}
+
+/** CPU seconds of a process, and of its children that have ended, user and system. */
+async function cpuSecondsOf(pid: string): Promise<readonly [own: number, ended: number]> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  // The process name in parentheses may hold spaces; utime, stime, cutime and cstime are fields 14 to 17 of the line.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const seconds = (first: number) => (Number(fields[first]) + Number(fields[first + 1])) / ticksPerSecond;
+  return [seconds(11), seconds(13)];
 }
 
 export interface Memory {
