@@ -325,6 +325,11 @@ async function untilNodesReady(): Promise<void> {
   });
 }
 
+/** Gives an image that every node has a second name there. */
+export async function tagImage(image: string, name: string): Promise<void> {
+  for (const node of nodes) await run("ctr", ...ctrFlags(node), "images", "tag", "--force", image, name);
+}
+
 /** SIGKILL to the process of a container, which the kubelet starts again. */
 export async function killContainer(node: BedNode, id: string): Promise<void> {
   await run("ctr", ...ctrFlags(node), "tasks", "kill", "-s", "SIGKILL", id);
