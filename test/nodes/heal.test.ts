@@ -142,41 +142,6 @@ test("a disk whose contents are gone is replaced under a new identity, its volum
   assert.equal(label, "true");
 });
 
-test("scale to five and back to one and to three", async (t) => {
-  for (const replicas of [5, 1, 3]) {
-    const sinceMs = performance.now();
-    await kubectl("scale", "elc", "first", "-n", "apps", `--replicas=${replicas}`);
-    await healed(t, `${replicas} members`, sinceMs, async () => {
-      const [voters, count] = [await status("votingMembers"), await status("replicas")];
-      return voters === String(replicas) && count === String(replicas);
-    });
-  }
-});
-
-test("a change of the Pods goes through all members, the leader last", async (t) => {
-  const before = new Map((await pods()).map((pod) => [pod.metadata.name, pod.metadata.uid]));
-  const sinceMs = performance.now();
-  const patch = JSON.stringify({ spec: { template: { annotations: { changed: "yes" } } } });
-  await kubectl("patch", "elc", "first", "-n", "apps", "--type=merge", "-p", patch);
-  await healed(t, "a change of every Pod", sinceMs, async () => {
-    const now = await pods();
-    return now.length === 3 && now.every((pod) => before.get(pod.metadata.name) !== pod.metadata.uid);
-  });
-});
-
-test("draining every node in turn waits for the quorum", async (t) => {
-  for (const node of nodes) {
-    const sinceMs = performance.now();
-    await kubectl(
-      ...["drain", node.name, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=240s"],
-    );
-    await healed(t, `drain of ${node.name}`, sinceMs, async () =>
-      (await pods()).every((pod) => pod.spec.nodeName !== node.name),
-    );
-    await kubectl("uncordon", node.name);
-  }
-});
-
 test("no write that was acknowledged is missing", async (t) => {
   assert.ok(load);
   const { acknowledged, retried, failed, longestGapMs, missing } = await load.verify();
