@@ -686,20 +686,23 @@ export class Replica {
     if (ready.hardState !== undefined) this.#hardState = ready.hardState;
     if (ready.softState !== undefined) this.#onSoftState(ready.softState);
     for (const { context, index } of ready.readStates) this.#barrier.onReadState(context, index);
-    if (ready.messages.length > 0) this.#options.network.send(ready.messages);
+    const { messages, votes } = withoutVotes(ready.messages);
+    if (messages.length > 0) this.#options.network.send(messages);
     for (const message of ready.storageMessages) {
-      if (message.type === "MsgStorageAppend") this.#append(message, ready);
+      if (message.type === "MsgStorageAppend") this.#append(message, ready, votes);
       else this.#applyLoop.push(message);
     }
     this.#applyLoop.run();
   }
 
-  #append(message: Message, ready: Ready): void {
+  /** `votes` are what a candidate asks for: they leave once its term and its log are on disk. */
+  #append(message: Message, ready: Ready, votes: readonly Message[]): void {
     if (message.snapshot !== undefined) {
       this.#installSnapshot(message, message.snapshot);
       return;
     }
-    const { entries, responses } = message;
+    const { entries } = message;
+    const responses = votes.length === 0 ? message.responses : [...message.responses, ...votes];
     const append = { hardState: ready.hardState, entries };
     // Where only the commit moved, entries under way are answered for by the append that carries them, in this term.
     const isCommitOnly =
@@ -859,6 +862,22 @@ export class Replica {
       this.#barrier.begin();
     });
   }
+}
+
+/**
+ * Raft lets a candidate ask for votes before its own term is on disk. One that loses the power then, when it has already
+ * won by the votes of others, would begin the term again, with another log, and win it again.
+ */
+function withoutVotes(messages: readonly Message[]): {
+  readonly messages: readonly Message[];
+  readonly votes: readonly Message[];
+} {
+  if (!messages.some(isVoteRequest)) return { messages, votes: [] };
+  return { messages: messages.filter((one) => !isVoteRequest(one)), votes: messages.filter(isVoteRequest) };
+}
+
+function isVoteRequest({ type }: Message): boolean {
+  return type === "MsgVote";
 }
 
 function sizeFields({ sizeBytes, sizeInUseBytes }: EngineSize): Readonly<Record<string, number>> {

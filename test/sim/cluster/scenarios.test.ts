@@ -47,6 +47,23 @@ test("R2: a cluster of one loses no acknowledged write, wherever the power goes"
   }
 });
 
+test("a candidate whose term is not on disk is elected by nobody, and does not lead it twice", () => {
+  const stage = new Stage({ voters: 3 });
+  const leader = stage.awaitLeader();
+  const slow = othersThan(stage, leader.nodeId)[0] as NodeId;
+  stage.write(leader.nodeId, "k", "v");
+  stage.awaitAgreement();
+  stage.member(slow).diskStalledUntilMs = stage.nowMs + 600_000;
+  stage.replica(leader.nodeId).transferLeadership(slow);
+  stage.runFor(300);
+  assert.ok(stage.sent.some(({ type, to }) => type === "MsgTimeoutNow" && to === slow));
+  assert.ok(!stage.replica(slow).isLeader);
+  stage.member(slow).crash(true);
+  stage.member(slow).start();
+  stage.awaitLeader();
+  stage.awaitAgreement();
+});
+
 test("R3: a member that lost power right after its vote does not vote for another in that term", () => {
   for (let crashAfterMs = 0; crashAfterMs < 8; crashAfterMs++) {
     const stage = new Stage({ voters: 3 });

@@ -90,7 +90,7 @@ test("M1: members killed at random moments under load never differ at the same i
   const random = new SeededRandom(3);
   stage.awaitLeader();
   let acknowledged = 0;
-  for (let round = 0; round < 120; round++) {
+  for (let round = 0; round < 150; round++) {
     const puts = stage.running.map(({ nodeId: id }, i) => stage.put(id, `k${i}`, `${round}`));
     stage.runFor(random.below(80));
     const victim = stage.running[random.below(stage.running.length)] as Replica;
