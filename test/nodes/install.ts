@@ -4,16 +4,21 @@ import { helmFor, kubectlFor } from "../k8s/support/kubectl.ts";
 import { adminKubeconfig, bedFolder } from "./bed.ts";
 import { images } from "./images.ts";
 
-const chart = join(import.meta.dirname, "..", "..", "charts", "etcdlike");
+export const chart = join(import.meta.dirname, "..", "..", "charts", "etcdlike");
 
 /** The operator in the namespace system, for clusters in apps. Returns how long helm took. */
 export async function installOperator(): Promise<number> {
   const kubectl = await kubectlFor(adminKubeconfig);
-  const helm = await helmFor(adminKubeconfig, bedFolder);
   for (const namespace of ["system", "apps"]) {
     await kubectl("create", "namespace", namespace);
     await kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted");
   }
+  return installRelease();
+}
+
+/** As installOperator, where the namespaces are there. */
+export async function installRelease(): Promise<number> {
+  const helm = await helmFor(adminKubeconfig, bedFolder);
   const started = performance.now();
   const [operator, member] = [images.operator, images.member].map((image) =>
     image.slice(0, image.lastIndexOf(":")),
