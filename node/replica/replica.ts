@@ -720,8 +720,8 @@ export class Replica {
   }
 
   /**
-   * Raft hears of what is stable in the order of the log: while a snapshot is being installed, what was appended behind
-   * it waits for that.
+   * Raft hears of nothing behind a snapshot before it hears of the snapshot: while one is being installed, answers wait
+   * for that. Those for entries before it come late then, which only repeats what it says.
    */
   #answerAppend(responses: readonly Message[]): void {
     if (this.#received?.isInstalling === true) {

@@ -10,6 +10,7 @@
 import { crc32 } from "node:zlib";
 import { type Bucket, buckets } from "../../lib/backend.ts";
 import { utf8 } from "../../lib/bytes.ts";
+import { crcTables, updateCrc } from "../../lib/crc-tables.ts";
 
 export const trailerBytes = 6;
 const format = 1;
@@ -97,34 +98,9 @@ function faultOfChecksum(computed: number, bytes: Uint8Array, at: number): strin
 /** Up to here the tables are faster than a call out of the language (measured: 40 bytes 0.05 us against 0.3 us). */
 const shortBytesMax = 128;
 
-/** Table k: the remainder of a byte that k further bytes follow. */
-const tables = [0, 1, 2, 3].map((following) =>
-  Int32Array.from({ length: 256 }, (_, byte) => {
-    let remainder = byte;
-    for (let bit = 0; bit < 8 * (following + 1); bit++)
-      remainder = remainder & 1 ? 0xedb88320 ^ (remainder >>> 1) : remainder >>> 1;
-    return remainder;
-  }),
-) as [Int32Array, Int32Array, Int32Array, Int32Array];
-const [table0, table1, table2, table3] = tables;
+const tables = crcTables(0xedb8_8320);
 
-/** What zlib's crc32 gives for the bytes from `start` to `end`. Four bytes a step. */
+/** What zlib's crc32 gives for the bytes from `start` to `end`. */
 export function checksumOf(bytes: Uint8Array, start: number, end: number, seed: number): number {
-  let remainder = ~seed;
-  let at = start;
-  for (; at + 4 <= end; at += 4) {
-    remainder ^=
-      (bytes[at] as number) |
-      ((bytes[at + 1] as number) << 8) |
-      ((bytes[at + 2] as number) << 16) |
-      ((bytes[at + 3] as number) << 24);
-    remainder =
-      (table3[remainder & 0xff] as number) ^
-      (table2[(remainder >>> 8) & 0xff] as number) ^
-      (table1[(remainder >>> 16) & 0xff] as number) ^
-      (table0[remainder >>> 24] as number);
-  }
-  for (; at < end; at++)
-    remainder = (table0[(remainder ^ (bytes[at] as number)) & 0xff] as number) ^ (remainder >>> 8);
-  return ~remainder >>> 0;
+  return updateCrc(tables, seed, bytes, start, end);
 }
