@@ -4,7 +4,8 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, realpathSync } from "node:fs";
-import { enableCompileCache } from "node:module";
+// As a whole: a name that an older Node lacks would end it before it can hand over.
+import module from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,7 +39,7 @@ if (isRecentEnough(process.versions.node)) {
   // A quarter of a start is compiling. Where the folder cannot be written, nothing is kept and nothing is lost.
   // By the environment, since that is how threads get it: without, each one strips and compiles its modules anew.
   process.env.NODE_COMPILE_CACHE ??= join(dirname(dirname(self)), "node_modules", ".cache", "etcdlike");
-  enableCompileCache(process.env.NODE_COMPILE_CACHE);
+  module.enableCompileCache(process.env.NODE_COMPILE_CACHE);
   const { main } = await import("./main.ts");
   await main(process.argv.slice(2), process.env);
 } else {
