@@ -1,4 +1,5 @@
-// Runs test files one after the other, each in a process of its own, and prints a line a test.
+// Runs test files one after the other, each in a process of its own, and prints a line a test; those that
+// failed stand once more at the end.
 import { globSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "node:test";
@@ -21,7 +22,8 @@ export async function runSuite(
     process.exit(2);
   }
 
-  const counts = { passed: 0, failed: 0 };
+  let passed = 0;
+  const failures: string[] = [];
   const events = run({
     files: files.map((file) => join(folder, file)),
     concurrency: 1,
@@ -30,20 +32,21 @@ export async function runSuite(
   });
   for await (const { type, data } of events) {
     if (type === "test:pass" && data.details.type !== "suite") {
-      counts.passed++;
+      passed++;
       console.log(`ok   ${data.name} (${seconds(data.details.duration_ms)})`);
     } else if (type === "test:fail" && data.details.error.failureType !== "subtestsFailed") {
-      counts.failed++;
-      console.log(`FAIL ${data.name} (${seconds(data.details.duration_ms)})`);
-      console.log(indented(describe(data.details.error)));
+      const text = `FAIL ${data.name} (${seconds(data.details.duration_ms)})\n${indented(describe(data.details.error))}`;
+      failures.push(text);
+      console.log(text);
     } else if (type === "test:diagnostic" && data.file !== undefined) {
       console.log(`     ${data.message}`);
     } else if (type === "test:stdout" || type === "test:stderr") {
       process.stdout.write(data.message);
     }
   }
-  console.log(`${counts.passed} passed, ${counts.failed} failed`);
-  process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
+  if (failures.length > 0) console.log(["failed:", ...failures].join("\n"));
+  console.log(`${passed} passed, ${failures.length} failed`);
+  process.exit(failures.length === 0 && passed > 0 ? 0 : 1);
 }
 
 function seconds(ms: number): string {
