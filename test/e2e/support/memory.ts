@@ -27,6 +27,18 @@ export async function memoryOf(pid: number): Promise<Memory> {
   };
 }
 
+/** What a process has read of files so far, in bytes: by calls, and of the pages it mapped of those below `folder`. */
+export async function bytesReadBy(pid: number, folder: string): Promise<{ called: number; mapped: number }> {
+  const called = Number(/^rchar: (\d+)$/m.exec(await readFile(`/proc/${pid}/io`, "utf8"))?.[1]);
+  let mapped = 0;
+  let isBelow = false;
+  for (const line of (await readFile(`/proc/${pid}/smaps`, "utf8")).split("\n")) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isBelow = line.includes(`${folder}/`);
+    else if (isBelow && line.startsWith("Rss:")) mapped += Number(/\d+/.exec(line)?.[0]) * kibibyte;
+  }
+  return { called, mapped };
+}
+
 /** Lets the kernel's own high-water mark begin anew, so that no peak between two samples is missed. */
 export async function resetPeak(pid: number): Promise<void> {
   await writeFile(`/proc/${pid}/clear_refs`, "5");
