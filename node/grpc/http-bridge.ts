@@ -66,7 +66,8 @@ export class HttpExchange implements StreamOwner {
     const body = Buffer.concat(this.#parts);
     this.#parts = [];
     const { method, path, authority, fields } = this.#head;
-    const headers: Record<string, string> = {};
+    // Without a prototype, whose names are field names, too.
+    const headers: Record<string, string> = Object.create(null);
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] as string;
       const value = fields[i + 1] as string;

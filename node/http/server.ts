@@ -1,15 +1,17 @@
 // HTTP/1.1 on fastify: health, version and metrics, in the words of etcd's own server. It does not listen;
 // connections are handed to it. Knows the member only through its status port.
 
-import type { Server as HttpServer } from "node:http";
+import { type Server as HttpServer, METHODS } from "node:http";
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { type Duplex, Readable } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { HttpRequest, HttpResponse } from "../lib/http-exchange.ts";
 import type { Logger } from "../lib/log.ts";
 import { buildVersion, compatibleVersion } from "../lib/version.ts";
 import { answerChecks, answerHealth, type CheckType, checkNames, type TextResponse } from "./health.ts";
 import type { HealthMetrics, HttpStatus } from "./status-port.ts";
+
+const textType = "text/plain; charset=utf-8";
 
 export interface HttpServerOptions {
   /** "client" adds /version and what browsers need; "metrics" is for --listen-metrics-urls. */
@@ -38,6 +40,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
     forceCloseConnections: "idle",
     clientErrorHandler: answerBadRequest,
   });
+  ignoreBodies(app);
   if (options.kind === "client") guardClients(app, options);
   addHealth(app, options);
   app.all("/metrics", async (_request, reply) =>
@@ -59,10 +62,33 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
   return new FastifyServer(app);
 }
 
+/** No route takes a body, so none is read: a connection on which one comes is closed with the answer. */
+function ignoreBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+  app.addHook("onRequest", async ({ headers }, reply) => {
+    const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+    if (hasBody) reply.header("connection", "close");
+  });
+}
+
 /** What begins with no method of HTTP is another protocol, and would not understand an answer. */
 function answerBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "HPE_INVALID_METHOD" || !socket.writable) socket.destroy();
   else socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+}
+
+/** The answer to what Node's parser refuses over HTTP/1.1, and what would not be a request here. */
+function problemOf({ method, path }: HttpRequest): HttpResponse | undefined {
+  if (!knownMethods.has(method)) return textResponse(405, "Method Not Allowed\n");
+  if (path.startsWith("/") || (path === "*" && method === "OPTIONS")) return undefined;
+  return textResponse(400, "Bad Request\n");
+}
+
+const knownMethods: ReadonlySet<string> = new Set(METHODS);
+
+function textResponse(status: number, text: string): HttpResponse {
+  return { status, fields: ["content-type", textType], body: Readable.from([Buffer.from(text)]) };
 }
 
 const idleSweepMs = 20;
@@ -84,9 +110,12 @@ class FastifyServer implements MemberHttpServer {
   }
 
   async inject(request: HttpRequest): Promise<HttpResponse> {
+    const problem = problemOf(request);
+    if (problem !== undefined) return problem;
     const response = await this.#app.inject({
       method: request.method as "GET",
-      url: request.path,
+      // Behind a whole address nothing of a path is taken for a host.
+      url: `http://localhost${request.path === "*" ? "/" : request.path}`,
       headers: { ...request.headers, host: request.authority },
       payload: Buffer.from(request.body.buffer, request.body.byteOffset, request.body.length),
       remoteAddress: request.remoteAddress,
@@ -189,7 +218,7 @@ function refuseOtherMethods(request: FastifyRequest, reply: FastifyReply): boole
 }
 
 function send(reply: FastifyReply, { status, body }: TextResponse): FastifyReply {
-  return reply.status(status).header("content-type", "text/plain; charset=utf-8").send(body);
+  return reply.status(status).header("content-type", textType).send(body);
 }
 
 /** The form of Go's `http.Error`. */

@@ -69,6 +69,12 @@ export class RawClient {
     this.frame(FrameType.headers, flags, streamId, this.block(path, fields));
   }
 
+  /** A request's head of exactly these fields, names and values in turn, which ends the request. */
+  fields(streamId: number, fields: readonly string[]): void {
+    const block = this.#encoder.plain([...fields]);
+    this.frame(FrameType.headers, Flag.endHeaders | Flag.endStream, streamId, block);
+  }
+
   block(path: string, fields: Readonly<Record<string, string>> = {}): Uint8Array {
     const all: Record<string, string> = {
       ":method": "POST",
