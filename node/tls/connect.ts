@@ -1,5 +1,6 @@
 // Opens TLS connections to other members.
 
+import { constants } from "node:crypto";
 import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { checkServerIdentity, connect as connectTls } from "node:tls";
 import type { Credentials } from "./credentials.ts";
@@ -16,6 +17,7 @@ export function connectWith(credentials: Credentials | undefined): (url: URL) =>
     const { options } = credentials.current();
     return connectTls({
       ...options,
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       host,
       port: port || 443,
       ...(isIP(host) === 0 ? { servername: host } : {}),

@@ -30,8 +30,11 @@ export function createTlsServer(options: TlsServerOptions): Server {
   const { credentials, protocols, log, onConnection, hostNames = new HostNames() } = options;
   const { settings } = credentials;
   const wantsCert = settings.requiresClientCert || settings.trustedCaFile !== "";
-  // A session that is taken up again would skip the look at the certificate and at those who issued it.
-  const sessions = wantsCert ? { secureOptions: constants.SSL_OP_NO_TICKET } : {};
+  // A session that is taken up again would skip the look at the certificate and at those who issued it, and so would
+  // another certificate shown later on.
+  const ofEveryContext = {
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (wantsCert ? constants.SSL_OP_NO_TICKET : 0),
+  };
   const server = createServer({
     ...credentials.current().options,
     handshakeTimeout: handshakeTimeoutMs,
@@ -39,7 +42,7 @@ export function createTlsServer(options: TlsServerOptions): Server {
     requestCert: wantsCert,
     rejectUnauthorized: wantsCert,
     noDelay: true,
-    ...sessions,
+    ...ofEveryContext,
   });
   const gate = new HandshakeGate(server, options.handshakesMax ?? handshakesMaxDefault, log);
   let known = credentials.current().context;
@@ -48,7 +51,7 @@ export function createTlsServer(options: TlsServerOptions): Server {
     const { context, options } = credentials.current();
     if (context === known) return;
     known = context;
-    server.setSecureContext({ ...options, ...sessions });
+    server.setSecureContext({ ...options, ...ofEveryContext });
   });
   server.on("tlsClientError", (error: Error, socket: Socket) => {
     log.warn("rejected connection", { "remote-addr": socket.remoteAddress, error: error.message });

@@ -21,6 +21,8 @@ export interface IssueOptions {
   readonly commonName?: string;
   readonly hosts?: readonly string[];
   readonly isExpired?: boolean;
+  /** What it may be used for, by name of RFC 5280; anything otherwise. */
+  readonly usages?: readonly (keyof typeof x509.ExtendedKeyUsage)[];
 }
 
 type Keys = Parameters<typeof x509.X509CertificateGenerator.createSelfSigned>[0]["keys"];
@@ -87,7 +89,13 @@ export class Authority {
   }
 
   /** Writes NAME.crt and NAME.key, over those that were there. */
-  async issue({ name, commonName = name, hosts = [], isExpired = false }: IssueOptions): Promise<IssuedPair> {
+  async issue({
+    name,
+    commonName = name,
+    hosts = [],
+    isExpired = false,
+    usages = [],
+  }: IssueOptions): Promise<IssuedPair> {
     const keys = await newKeys();
     const serial = (this.#issued++).toString(16);
     const certificate = await x509.X509CertificateGenerator.create({
@@ -103,6 +111,9 @@ export class Authority {
         new x509.SubjectAlternativeNameExtension(
           hosts.map((value) => ({ type: isIP(value) === 0 ? ("dns" as const) : ("ip" as const), value })),
         ),
+        ...(usages.length === 0
+          ? []
+          : [new x509.ExtendedKeyUsageExtension(usages.map((usage) => x509.ExtendedKeyUsage[usage]))]),
       ],
     });
     const key = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
