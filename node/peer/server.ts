@@ -87,9 +87,18 @@ export class PeerServer {
       // A connection that breaks shows where its bytes are awaited.
       request.on("error", () => {});
       response.on("error", () => {});
+      response.once("finish", () => this.#endSoon(request));
       void this.#serve(request, response);
     });
     return server;
+  }
+
+  /** An answer need not wait for the whole request. What is left of it is let by, but not for ever. */
+  #endSoon(request: IncomingMessage): void {
+    if (request.complete) return;
+    const { readTimeoutMs } = this.#options.transport.settings.limits;
+    const timer = setTimeout(() => request.socket.destroy(), readTimeoutMs);
+    request.once("close", () => clearTimeout(timer));
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
