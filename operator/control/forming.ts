@@ -32,7 +32,8 @@ export function stepToForm(
 
 function stepToWaitFor(seed: MemberView): Step {
   const error = seed.pod?.restoreError;
-  if (error !== undefined) return wait(`the snapshot is not restored: ${error}`, "RestoreRefused");
+  if (error !== undefined)
+    return wait(`${seed.name} cannot begin with the snapshot: ${error}`, "RestoreRefused");
   return wait(`${seed.name} has not formed the cluster yet: ${seed.reason}`);
 }
 

@@ -2,6 +2,7 @@
 // that comes back after a crash, or another one, goes on where the last one stopped.
 import type { Operation } from "../api/cluster-status.ts";
 import { must, never } from "../lib/assert.ts";
+import { canonical } from "../lib/canonical.ts";
 import { remedies } from "../model/exits.ts";
 import { stepOfAdopt } from "./adopt.ts";
 import { act, type Step, wait } from "./decision.ts";
@@ -52,15 +53,30 @@ export function stepOf(view: View, operation: Operation, rendered: Rendered): St
 function stepOfBootstrap(view: View, { member: name, reason: why }: Operation): Step {
   const { observation } = view;
   const seed = find(view, name);
+  const found = originOf(observation);
   if (seed?.member === undefined) {
-    const found = originOf(observation);
     if (!found.ok) return wait(found.message, "RestoreRefused");
+    // It is decided anew: there are volumes to be taken over instead.
+    if (observation.cluster.spec.bootstrap?.adoptFrom !== undefined) return { kind: "Finish" };
     const spec = memberSpecOf(observation, name, 0, "Seed");
     const origin = found.origin === undefined ? {} : { restoreFrom: found.origin };
     return act({ kind: "CreateMember", name, spec: { ...spec, ...origin }, why });
   }
   const isFormed = observation.cluster.status?.clusterId !== undefined;
+  const isOther = found.ok && canonical(found.origin ?? {}) !== canonical(seed.member.spec.restoreFrom ?? {});
+  if (!isFormed && isOther && seed.probe === undefined) return stepBackFromBootstrap(seed);
   return stepToForm(view, seed, { isFormed, why }) ?? { kind: "Finish" };
+}
+
+/** It has begun with something else than spec says now: it goes with its volume, and is made again. */
+function stepBackFromBootstrap({ name, pod, volume }: MemberView): Step {
+  const why = "spec.bootstrap was changed before the cluster was formed";
+  if (pod !== undefined && !pod.isTerminating) return act({ kind: "DeletePod", name, uid: pod.uid, why });
+  if (pod !== undefined) return wait(`the Pod of ${name} is being deleted`);
+  if (volume !== undefined && !volume.isTerminating)
+    return act({ kind: "DeleteVolume", name: volume.name, why });
+  if (volume !== undefined) return wait(`the volume of ${name} is being deleted`);
+  return act({ kind: "DeleteMember", name, why });
 }
 
 function stepOfAdd(view: View, operation: Operation): Step {

@@ -194,7 +194,7 @@ function conditionsOf(
   report: CertificatesReport,
 ): readonly Omit<Condition, "lastTransitionTime">[] {
   const { cluster } = view.observation;
-  const available = availableOf(view, status);
+  const available = availableOf(view, step, status);
   const progressing = progressingOf(view, step, status);
   const degraded = degradedOf(view, report);
   const isComplete = status.clusterId !== undefined && view.members.length === cluster.spec.replicas;
@@ -236,11 +236,13 @@ function conditionsOf(
   }));
 }
 
-function availableOf(view: View, status: ClusterStatus): Verdict {
+function availableOf(view: View, step: Step, status: ClusterStatus): Verdict {
   const type = "Available";
   const { cluster } = view.observation;
   if (status.clusterId === undefined) {
-    return { type, holds: false, reason: "Bootstrapping", message: "the cluster is not formed yet" };
+    const problem = problemOf(step);
+    const why = problem === undefined ? "" : `: ${problem}`;
+    return { type, holds: false, reason: "Bootstrapping", message: `the cluster is not formed yet${why}` };
   }
   if (cluster.spec.replicas === 0) {
     return { type, holds: false, reason: "Hibernated", message: "replicas is 0: no member runs" };
@@ -279,9 +281,8 @@ function progressingOf(view: View, step: Step, status: ClusterStatus): Verdict {
   const type = "Progressing";
   const { cluster, nowMs } = view.observation;
   const { operation } = status;
-  if (step.kind === "Wait" && step.reason !== "Waiting" && step.reason !== "Paused") {
-    return { type, holds: false, reason: "Blocked", message: step.message };
-  }
+  const problem = problemOf(step);
+  if (problem !== undefined) return { type, holds: false, reason: "Blocked", message: problem };
   if (operation !== undefined) {
     const deadlineMs = Date.parse(operation.startedAt) + cluster.spec.progressDeadlineSeconds * 1000;
     const message = `${operation.type} ${operation.member}: ${operation.message ?? operation.reason}`;
@@ -299,6 +300,12 @@ function progressingOf(view: View, step: Step, status: ClusterStatus): Verdict {
   }
   if (step.kind === "Act") return { type, holds: true, reason: "Acting", message: step.action.why };
   return { type, holds: false, reason: "Idle", message: "" };
+}
+
+/** What somebody has to do something about. */
+function problemOf(step: Step): string | undefined {
+  const isProblem = step.kind === "Wait" && step.reason !== "Waiting" && step.reason !== "Paused";
+  return isProblem ? step.message : undefined;
 }
 
 function degradedOf(view: View, { problems }: CertificatesReport): Verdict {

@@ -72,7 +72,10 @@ export async function perform(ports: ActPorts, observation: Observation, action:
       });
     case "LatchVolume":
       return patch(client, at(kinds.volumeClaim, action.name), {
-        metadata: { annotations: { [annotations.clusterId]: action.clusterId } },
+        metadata: {
+          annotations: { [annotations.clusterId]: action.clusterId },
+          ownerReferences: volumeOwnersOf(observation.cluster),
+        },
       });
     case "QuarantineVolume":
       // Without an owner it outlives the cluster; its name and labels say whose it was.

@@ -39,6 +39,21 @@ async function ready(run: Run, count: number, formations = 1): Promise<void> {
   assert.equal(run.world.formations, formations);
 }
 
+/** The first member cannot begin with what spec names, and the status says so. */
+async function refused(run: Run): Promise<void> {
+  const source = { pvc: { claimName: "backups", path: "damaged.db" } };
+  run.world.damagedFiles.add(source.pvc.path);
+  run.set({ bootstrap: { restoreFrom: { source, bumpRevision: 1_000 } } });
+  const says = (type: string) =>
+    run
+      .cluster()
+      .status?.conditions?.some(
+        (one) => one.type === type && one.status === "False" && one.message.includes("damaged.db is damaged"),
+      );
+  await run.until(() => says("Ready") === true && says("Progressing") === true);
+  assert.equal(run.world.formations, 0);
+}
+
 function quarantined(run: Run): string[] {
   return run.world.api
     .all("persistentvolumeclaims")
@@ -253,6 +268,28 @@ const scenarios: readonly Scenario[] = [
       run.set({ bootstrap: { restoreFrom: { source: snapshotFile, bumpRevision: 1_000 } } });
       await ready(run, 3);
       assert.equal(run.world.restorations, 1);
+    },
+  },
+  {
+    name: "bootstrap from a damaged snapshot, and then from another",
+    from: 0,
+    play: async (run) => {
+      await refused(run);
+      run.set({ bootstrap: { restoreFrom: { source: snapshotFile, bumpRevision: 1_000 } } });
+      await ready(run, 3);
+      assert.equal(run.world.restorations, 1);
+    },
+  },
+  {
+    name: "bootstrap from a damaged snapshot, given up for another cluster of the name",
+    from: 0,
+    play: async (run) => {
+      run.set({ storage: { reclaimPolicy: "Retain" } });
+      await refused(run);
+      run.set({ bootstrap: null });
+      await run.declareAgain();
+      await ready(run, 3);
+      assert.equal(run.world.restorations, 0);
     },
   },
   {

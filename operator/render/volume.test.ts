@@ -21,3 +21,12 @@ test("a claim asks for the size of its member, the access mode of spec, and belo
     (claim(storage)["metadata"] as { ownerReferences: readonly unknown[] }).ownerReferences.length;
   assert.deepEqual([owners({}), owners({ reclaimPolicy: "Delete" })], [0, 1]);
 });
+
+test("a claim that is not of a formed cluster yet goes with its member", () => {
+  const formed = observationOf({});
+  const members = formed.members.map(({ metadata, spec: { clusterId: _, ...spec } }) => ({ metadata, spec }));
+  const { metadata } = volumeClaimOf({ ...formed, members }, "c-1") as { metadata: Record<string, unknown> };
+  assert.deepEqual(metadata["ownerReferences"], [
+    { apiVersion: "etcdlike.io/v1alpha1", kind: "EtcdLikeMember", name: "c-1", uid: "uid-of-c-1" },
+  ]);
+});

@@ -4,17 +4,19 @@ import { must } from "../lib/assert.ts";
 import type { Observation } from "../model/observation.ts";
 import { podLabels } from "./pod.ts";
 
-/** The volume claim of a member. Only under Delete does it go with the cluster. */
+/** The volume claim of a member. Until it is latched there is nothing on it to be kept: it goes with the member. */
 export function volumeClaimOf(
   { cluster, members }: Observation,
   name: string,
 ): { readonly [key: string]: Json } {
-  const { spec } = must(
+  const { metadata: of, spec } = must(
     members.find((one) => one.metadata.name === name),
     "a volume is made for a member that exists",
     { name },
   );
   const { metadata } = cluster;
+  const uid = must(of.uid, "a stored object has a uid");
+  const member = { apiVersion, kind: resources.member.kind, name, uid };
   return {
     apiVersion: "v1",
     kind: "PersistentVolumeClaim",
@@ -27,7 +29,7 @@ export function volumeClaimOf(
         [annotations.clusterToken]: spec.clusterToken,
         ...(spec.clusterId === undefined ? {} : { [annotations.clusterId]: spec.clusterId }),
       },
-      ownerReferences: volumeOwnersOf(cluster),
+      ownerReferences: spec.clusterId === undefined ? [member] : volumeOwnersOf(cluster),
     },
     spec: {
       accessModes: [cluster.spec.storage.accessMode],
@@ -39,7 +41,7 @@ export function volumeClaimOf(
   };
 }
 
-/** Only under Delete a volume goes with its cluster. */
+/** Of a volume with a cluster's data: only under Delete it goes with its cluster. */
 export function volumeOwnersOf({
   metadata,
   spec,

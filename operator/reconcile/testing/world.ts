@@ -52,6 +52,8 @@ export class World implements Members {
   #formations = 0;
   /** First members that began with a snapshot. */
   restorations = 0;
+  /** Files on volumes that no member begins with. */
+  readonly damagedFiles = new Set<string>();
   /** What members had that stopped for a restore. */
   readonly #former = new Set<Disk>();
   #clusterId = "";
@@ -129,6 +131,14 @@ export class World implements Members {
     });
     const disk = this.#disks.get(claim.metadata.uid) ?? { isDamaged: false, dbSizeBytes: 1_000_000 };
     this.#disks.set(claim.metadata.uid, disk);
+    const damaged = [...this.damagedFiles].find((file) => JSON.stringify(pod["spec"]).includes(`/${file}"`));
+    if (damaged !== undefined) {
+      const message = JSON.stringify({ error: `${damaged} is damaged` });
+      const terminated = { exitCode: 1, message };
+      const initContainerStatuses = [{ restartCount: 0, state: { terminated } }];
+      this.api.edit("pods", pod.metadata.name, { status: { phase: "Pending", initContainerStatuses } });
+      return;
+    }
     const outcome = this.#boot(pod, disk);
     if (typeof outcome === "object") {
       this.#running.set(uid, outcome);
