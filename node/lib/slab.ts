@@ -21,3 +21,9 @@ export class Slab {
     return bytes;
   }
 }
+
+/**
+ * For short keys. V8 keeps an array of up to 64 bytes inside its heap until somebody wants its buffer, as every function
+ * outside the language does: then it moves out, which costs more than all else that is done with a key.
+ */
+export const keySlab = new Slab();

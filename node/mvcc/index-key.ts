@@ -15,6 +15,7 @@
 
 import { assert } from "../lib/assert.ts";
 import type { Bucket } from "../lib/backend.ts";
+import { keySlab } from "../lib/slab.ts";
 import { writeUint32, writeUint64 } from "./revision.ts";
 
 /** Fully escaped, with table id and revision, a chunk stays below the 4,026 bytes that LMDB takes at 8 KiB pages. */
@@ -63,9 +64,9 @@ export function indexKey(
 export function wholeKey(table: Table, bytes: Uint8Array, ending: Ending): Uint8Array {
   const offset = table === rootTable ? 0 : tableIdBytes;
   let zeros = 0;
-  for (let i = bytes.indexOf(0); i >= 0; i = bytes.indexOf(0, i + 1)) zeros++;
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] === 0) zeros++;
   const textEnd = offset + bytes.length + zeros;
-  const key = new Uint8Array(textEnd + (ending === endings.none ? 0 : endingBytes));
+  const key = keySlab.take(textEnd + (ending === endings.none ? 0 : endingBytes));
   if (offset > 0) writeUint64(key, 0, table);
   if (zeros === 0) key.set(bytes, offset);
   else escapeInto(key, offset, bytes);
@@ -90,7 +91,7 @@ export interface KeyPlace {
 /** The key of an older version. As a start it finds what is at or below (main, sub). */
 export function historyKey({ bucket, headKey }: KeyPlace, main: number, sub: number): Uint8Array {
   assert(sub < two32, "a sub revision fits into 32 bits", { sub });
-  const key = new Uint8Array(1 + headKey.length + historySuffixBytes);
+  const key = keySlab.take(1 + headKey.length + historySuffixBytes);
   key[0] = bucket === "index" ? 0 : 1;
   key.set(headKey, 1);
   const at = 1 + headKey.length;
