@@ -3,7 +3,7 @@
 
 import type { Applied } from "../apply/outcome.ts";
 import { isReadOnly, isSerializable, rangeResponse } from "../apply/txn.ts";
-import type { RangeAnswer, RangeJob, RevisionFailure } from "../mvcc/range.ts";
+import type { RangeAnswer, RevisionFailure } from "../mvcc/range.ts";
 import type { RangeStreamJob } from "../mvcc/range-stream.ts";
 import {
   AlarmType,
@@ -18,14 +18,16 @@ import {
   type PutRequest,
   type RangeRequest,
   type ResponseHeader,
+  type SharedRangeResponse,
   SortOrder,
   SortTarget,
   type TxnRequest,
 } from "../wire/rpc.ts";
-import type { AnswerMemory, AnswerShare } from "./answer-memory.ts";
+import type { AnswerMemory } from "./answer-memory.ts";
 import type { Answer, Call } from "./call.ts";
 import { ApiError, apiError } from "./errors.ts";
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from "./kv-checks.ts";
+import { type LongRange, LongRanges } from "./long-ranges.ts";
 import { type MemberApi, readSlice } from "./member-api.ts";
 import { checkQuota, putBytes, txnBytes } from "./quota.ts";
 
@@ -41,17 +43,21 @@ const stallSeconds = 60;
 
 export class KvService {
   readonly #api: MemberApi;
-  readonly #answers: AnswerMemory;
+  readonly #longRanges: LongRanges;
   readonly #collectYoungGarbage: () => void;
 
   /** `collectYoungGarbage` frees what was allocated lately and is no longer used. */
   constructor(api: MemberApi, answers: AnswerMemory, collectYoungGarbage: () => void) {
     this.#api = api;
-    this.#answers = answers;
+    this.#longRanges = new LongRanges(api, answers);
     this.#collectYoungGarbage = collectYoungGarbage;
   }
 
-  range(request: RangeRequest, call: Call, answer: Answer<OutgoingRangeResponse>): void {
+  range(
+    request: RangeRequest,
+    call: Call,
+    answer: Answer<OutgoingRangeResponse | SharedRangeResponse>,
+  ): void {
     checkRange(request);
     if (request.serializable) this.#range(request, call, answer);
     else this.#api.afterBarrier(answer, () => this.#range(request, call, answer));
@@ -132,7 +138,11 @@ export class KvService {
     answer.succeed({ header, succeeded, responses });
   }
 
-  #range(request: RangeRequest, call: Call, answer: Answer<OutgoingRangeResponse>): void {
+  #range(
+    request: RangeRequest,
+    call: Call,
+    answer: Answer<OutgoingRangeResponse | SharedRangeResponse>,
+  ): void {
     this.#refuseIfCorrupt();
     const startedMs = this.#api.options.clock.nowMs();
     const { store } = this.#api.replica;
@@ -145,60 +155,42 @@ export class KvService {
     const started = store.startRange(request);
     if (!started.ok) throw revisionError(started);
     const { job } = started;
-    const finish = (share?: AnswerShare): void => {
-      try {
-        this.#answerRange(job.answer(), startedMs, answer, share?.release);
-      } finally {
-        job.close();
-      }
-    };
-    let isDone = false;
-    try {
-      isDone = job.step(readSlice);
-    } catch (error) {
+    const same = this.#longRanges.find(request, job.revision);
+    if (same !== undefined) {
       job.close();
-      throw error;
-    }
-    if (isDone) {
-      finish();
+      this.#answerFrom(same, call, answer);
       return;
     }
-    const share = this.#answers.open();
-    this.#goOn(job, share, call)
-      .then(() => finish(share))
-      .catch((error) => {
-        share.release();
-        answer.fail(error);
-      });
-  }
-
-  /** The slices after the first, as long as there is room for what they read. */
-  async #goOn(job: RangeJob, share: AnswerShare, call: Call): Promise<void> {
-    const step = (): boolean => {
-      const isDone = job.step(readSlice);
-      if (!share.hold(job.heldBytes)) throw apiError("tooManyRequests");
-      return isDone;
-    };
     try {
-      await this.#api.givingWay();
-      if (call.isCancelled) throw apiError("canceled");
-      await this.#api.inSlices(step, call);
+      if (job.step(readSlice)) this.#answerRange(job.answer(), startedMs, answer);
     } catch (error) {
       job.close();
       throw error;
     }
+    if (!job.isDone) this.#answerFrom(this.#longRanges.read(job, request), call, answer);
   }
 
-  #answerRange(
-    found: RangeAnswer,
-    startedMs: number,
-    answer: Answer<OutgoingRangeResponse>,
-    release?: () => void,
-  ): void {
+  #answerRange(found: RangeAnswer, startedMs: number, answer: Answer<OutgoingRangeResponse>): void {
+    this.#measureRange(startedMs);
+    answer.succeed(rangeResponse(this.#api.header(found.revision), found));
+  }
+
+  #answerFrom(range: LongRange, call: Call, answer: Answer<SharedRangeResponse>): void {
+    const startedMs = this.#api.options.clock.nowMs();
+    const revision = this.#api.currentRevision;
+    range.join(call, {
+      succeed: (shared, leave) => {
+        this.#measureRange(startedMs);
+        answer.succeed({ header: this.#api.header(revision), shared }, leave);
+      },
+      fail: (error) => answer.fail(error),
+    });
+  }
+
+  #measureRange(startedMs: number): void {
     const { clock, metrics } = this.#api.options;
     metrics.ranges.increment();
     metrics.rangeSeconds.observe((clock.nowMs() - startedMs) / 1000);
-    answer.succeed(rangeResponse(this.#api.header(found.revision), found), release);
   }
 
   async #nextChunk(job: RangeStreamJob, checkStore: () => void): Promise<OutgoingRangeStreamResponse> {

@@ -110,7 +110,7 @@ export class MemberApi {
    * Runs sliced work to its end, giving way after every slice. `step` answers true when it was the last one.
    * Rejects with an ApiError when the client went away meanwhile.
    */
-  async inSlices(step: () => boolean, call: Call): Promise<void> {
+  async inSlices(step: () => boolean, call: Pick<Call, "isCancelled">): Promise<void> {
     const checkStore = this.storeCheck();
     while (!step()) {
       await this.givingWay();

@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { silentLogger } from "../lib/log.ts";
 import { codecs } from "../wire/codecs.ts";
 import { services } from "../wire/services.ts";
+import { SharedRange } from "../wire/shared-range.ts";
 import { FrameType } from "./http2/protocol.ts";
 import { silentGrpcMetrics } from "./metrics.ts";
 import { direct } from "./routes.ts";
@@ -32,8 +33,9 @@ before(async () => {
       direct(range, (_request, call, answer) => {
         asked += 1;
         const kvs = Array.from({ length: 300 }, () => kv);
+        const header = codecs.ResponseHeader.create();
         const succeed = (): void =>
-          answer.succeed({ header: undefined, kvs, more: false, count: 300 }, () => {
+          answer.succeed({ header, shared: new SharedRange(kvs, false, 300) }, () => {
             released += 1;
           });
         if (call.metadata.get("late") === undefined) succeed();

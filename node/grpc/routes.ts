@@ -13,7 +13,7 @@ interface RouteBase {
   /** Throws WireError. */
   readonly decode: (bytes: Uint8Array) => unknown;
   readonly encode: (response: unknown) => Uint8Array;
-  /** A large response in pieces; it is used up. Undefined for any other. */
+  /** A large response in pieces, which stay as they are. Undefined for any other. */
   readonly encodePieces: (response: unknown) => Pieces | undefined;
 }
 

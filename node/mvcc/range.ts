@@ -146,6 +146,11 @@ export class RangeJob {
     return this.#isDone;
   }
 
+  /** What it reads at. */
+  get revision(): Revision {
+    return this.#view.revision;
+  }
+
   /** What the job and its answer hold, about. */
   get heldBytes(): number {
     return this.#heldBytes;

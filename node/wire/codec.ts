@@ -29,10 +29,7 @@ export interface Codec<In, Out = In> {
   /** Throws WireError. Bytes in the result are views of `bytes`. */
   decode(bytes: Uint8Array): In;
   encode(message: Out): Uint8Array;
-  /**
-   * The encoding of a large message piece by piece, undefined for one that is not large or where that is not known. The
-   * message is used up: what was written is dropped from its lists.
-   */
+  /** The encoding of a large message piece by piece, undefined for one that is not large or where that is not known. */
   encodePieces?(message: Out): Pieces | undefined;
   /** A complete message: `fields`, and zero values for the rest. */
   create(fields?: Partial<In>): In;

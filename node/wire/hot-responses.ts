@@ -27,6 +27,7 @@ import type {
   OutgoingRangeStreamResponse,
   OutgoingWatchResponse,
   ResponseHeader,
+  SharedRangeResponse,
 } from "./rpc.ts";
 
 type Spliced<T> = T | Uint8Array;
@@ -65,54 +66,44 @@ export function writeDeleteRangeResponse(
   return at;
 }
 
-export function encodeRangeResponse(response: OutgoingRangeResponse): Uint8Array {
+export function encodeRangeResponse(response: OutgoingRangeResponse | SharedRangeResponse): Uint8Array {
+  if ("shared" in response) return encodeWhole(response);
   const target = newMessage(rangeResponseSize(response));
   writeRangeResponse(target, 0, response);
   return target;
 }
 
-/** Answers from this size on are encoded in pieces of about as many bytes as below. */
-const piecewiseBytesMin = 1024 * 1024;
-const pieceBytes = 128 * 1024;
+/** Answers that are shared and have this size or more are sent in pieces. */
+const piecewiseBytesMin = 64 * 1024;
 
-/** A large answer is copied piece by piece, while it leaves, and what was copied is freed. */
-export function rangeResponsePieces(response: OutgoingRangeResponse): Pieces | undefined {
-  const size = rangeResponseSize(response);
-  if (size < piecewiseBytesMin) return undefined;
-  const { header, more, count } = response;
-  const kvs = response.kvs as (Spliced<KeyValue> | undefined)[];
-  let position = -1;
+export function rangeResponsePieces(
+  response: OutgoingRangeResponse | SharedRangeResponse,
+): Pieces | undefined {
+  if (!("shared" in response) || response.shared.size < piecewiseBytesMin) return undefined;
+  const { header, shared } = response;
+  const head = new Uint8Array(headerFieldSize(header));
+  writeHeaderField(head, 0, header);
+  const pieces = shared.pieces();
+  let isBegun = false;
   return {
-    size,
+    size: head.length + pieces.size,
     next() {
-      if (position > kvs.length) return undefined;
-      if (position === -1) {
-        position = 0;
-        const head = new Uint8Array(headerFieldSize(header));
-        writeHeaderField(head, 0, header);
-        return head;
-      }
-      if (position === kvs.length) {
-        position += 1;
-        const tail = { header: undefined, kvs: [], more, count };
-        const target = new Uint8Array(rangeResponseSize(tail));
-        writeRangeResponse(target, 0, tail);
-        return target;
-      }
-      let end = position;
-      let bytes = 0;
-      for (; end < kvs.length && bytes < pieceBytes; end++) {
-        bytes += sizedFieldSize(kvSize(kvs[end] as Spliced<KeyValue>));
-      }
-      const target = new Uint8Array(bytes);
-      let at = 0;
-      for (; position < end; position++) {
-        at = writeKvField(target, at, 2, kvs[position] as Spliced<KeyValue>);
-        kvs[position] = undefined;
-      }
-      return target;
+      if (isBegun) return pieces.next();
+      isBegun = true;
+      return head;
     },
   };
+}
+
+function encodeWhole({ header, shared }: SharedRangeResponse): Uint8Array {
+  const target = newMessage(headerFieldSize(header) + shared.size);
+  let at = writeHeaderField(target, 0, header);
+  const pieces = shared.pieces();
+  for (let piece = pieces.next(); piece !== undefined; piece = pieces.next()) {
+    target.set(piece, at);
+    at += piece.length;
+  }
+  return target;
 }
 
 export function encodeRangeStreamResponse(response: OutgoingRangeStreamResponse): Uint8Array {

@@ -18,6 +18,7 @@ import {
 } from "./hot-responses.ts";
 import { drawMessage, plainOf } from "./random-message.ts";
 import type { Event, KeyValue, OutgoingTxnResponse, PutRequest, ResponseHeader, TxnRequest } from "./rpc.ts";
+import { SharedRange } from "./shared-range.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
@@ -114,21 +115,34 @@ test("a range spliced from stored bytes equals one encoded from values", () => {
   });
 });
 
-test("a large range comes in pieces that together are its encoding, and is used up", () => {
+test("a shared range is encoded once, in pieces that are the answer of every call but for its header", () => {
   const random = new SeededRandom(10);
-  const kvs = Array.from({ length: 3000 }, () =>
-    encodeKeyValue({ ...drawKeyValue(random), value: new Uint8Array(1000) }),
-  );
-  const response = { header: drawHeader(random), kvs, more: true, count: 7000 };
-  const expected = Buffer.from(encodeRangeResponse(response));
-  assert.equal(rangeResponsePieces({ ...response, kvs: kvs.slice(0, 100) }), undefined);
-  const pieces = rangeResponsePieces(response);
-  const parts: Uint8Array[] = [];
-  for (let part = pieces?.next(); part !== undefined; part = pieces?.next()) parts.push(part);
-  assert.equal(pieces?.size, expected.length);
-  assert.ok(Buffer.concat(parts).equals(expected));
-  assert.ok(Math.max(...parts.map((part) => part.length)) < 200_000);
-  assert.ok(kvs.every((kv) => kv === undefined));
+  for (const [keys, isKept] of [
+    [3000, true],
+    [9000, false],
+    [0, true],
+  ] as const) {
+    const kvs = Array.from({ length: keys }, () =>
+      encodeKeyValue({ ...drawKeyValue(random), value: new Uint8Array(1000) }),
+    );
+    const shared = new SharedRange(kvs, keys > 0, 7000);
+    const answers = [1, 2].map(() => {
+      const header = drawHeader(random);
+      const expected = encodeRangeResponse({ header, kvs, more: keys > 0, count: 7000 });
+      assert.ok(Buffer.from(encodeRangeResponse({ header, shared })).equals(expected));
+      const parts: Uint8Array[] = [];
+      const pieces = rangeResponsePieces({ header, shared });
+      for (let part = pieces?.next(); part !== undefined; part = pieces?.next()) parts.push(part);
+      if (keys === 0) assert.equal(pieces, undefined);
+      else {
+        assert.equal(pieces?.size, expected.length);
+        assert.ok(Buffer.concat(parts).equals(expected));
+        assert.ok(Math.max(...parts.map((part) => part.length)) < 200_000);
+      }
+      return parts;
+    });
+    if (keys > 0) assert.equal(answers[0]?.[1] === answers[1]?.[1], isKept, "pieces are shared up to a size");
+  }
 });
 
 test("a watch response spliced from events encoded once equals one encoded from values", () => {

@@ -11,6 +11,7 @@ import type * as kv from "../../proto/gen/mvccpb/kv_pb.ts";
 import type * as election from "../../proto/gen/v3electionpb/v3election_pb.ts";
 import type * as lock from "../../proto/gen/v3lockpb/v3lock_pb.ts";
 import type { Outgoing, Plain } from "./plain.ts";
+import type { SharedRange } from "./shared-range.ts";
 
 export { Permission_Type as PermissionType } from "../../proto/gen/authpb/auth_pb.ts";
 export {
@@ -168,6 +169,11 @@ export type HealthCheckResponse = Plain<health.HealthCheckResponse>;
 // Answers whose key values, events or nested answers may be bytes that are spliced in as they are.
 
 export type OutgoingRangeResponse = Outgoing<rpc.RangeResponse>;
+/** A RangeResponse that has all but its header in common with others. */
+export interface SharedRangeResponse {
+  readonly header: ResponseHeader;
+  readonly shared: SharedRange;
+}
 export type OutgoingRangeStreamResponse = Outgoing<rpc.RangeStreamResponse>;
 export type OutgoingLeaseKeepAliveResponse = Outgoing<rpc.LeaseKeepAliveResponse>;
 export type OutgoingPutResponse = Outgoing<rpc.PutResponse>;

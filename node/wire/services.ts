@@ -10,6 +10,7 @@ import { must } from "../lib/assert.ts";
 import type { Codec } from "./codec.ts";
 import { codecs } from "./codecs.ts";
 import type { Outgoing, Plain } from "./plain.ts";
+import type { SharedRangeResponse } from "./rpc.ts";
 
 export type MethodKind = "unary" | "serverStream" | "clientStream" | "bidi";
 
@@ -26,7 +27,9 @@ export interface Method<RequestCodec = Codec<unknown, never>, ResponseCodec = Co
 }
 
 type CodecFor<Schema> =
-  Schema extends GenMessage<infer M extends Message> ? Codec<Plain<M>, Outgoing<M>> : never;
+  Schema extends GenMessage<infer M extends Message> ? Codec<Plain<M>, Outgoing<M> | SharedFormOf<M>> : never;
+
+type SharedFormOf<M> = M extends rpc.RangeResponse ? SharedRangeResponse : never;
 
 /** The methods of a service by their local names: `services.kv.deleteRange`. */
 type MethodsOf<Service> =

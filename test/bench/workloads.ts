@@ -1,5 +1,6 @@
 // The loads that are measured on a running member.
-import type { TestClient } from "../conformance/client.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { TestClient } from "../conformance/client.ts";
 import type { Message } from "../conformance/messages.ts";
 import type { Member } from "../tools/member.ts";
 import { benchmark, h2load, type LoadResult } from "./load.ts";
@@ -107,12 +108,14 @@ export const workloads: readonly Workload[] = [
     name: "range of 10,000 keys, h2load, 2 x 2",
     calls: 200,
     prepare: (client) => load(client, "big/", rangeKeys, value),
-    run: (member, calls) => {
-      const request = { key: "big/", range_end: "big0", serializable: true };
-      const call = { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request };
-      return h2load(member, call, calls, { connections: 2, streams: 2 });
-    },
+    run: rangeOfMany,
     revisions: () => 0,
+  },
+  {
+    // Equal ranges share one reading of a revision: here there is a new one every few milliseconds.
+    name: "range of 10,000 keys, h2load, 2 x 2, a put every 5 ms",
+    calls: 200,
+    run: (member, calls) => whilePutting(member, () => rangeOfMany(member, calls)),
   },
   {
     name: "txn, compare and put and get, h2load, 10 x 100",
@@ -151,6 +154,31 @@ export const workloads: readonly Workload[] = [
     revisions: () => 0,
   },
 ];
+
+function rangeOfMany(member: Member, calls: number): Promise<LoadResult> {
+  const request = { key: "big/", range_end: "big0", serializable: true };
+  const call = { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request };
+  return h2load(member, call, calls, { connections: 2, streams: 2 });
+}
+
+/** One key is put after the other meanwhile, the next one 5 ms after the last was acknowledged. */
+async function whilePutting<T>(member: Member, run: () => Promise<T>): Promise<T> {
+  const client = new TestClient(member.endpoint);
+  let isRunning = true;
+  const putting = (async () => {
+    while (isRunning) {
+      await putOne(client);
+      await delay(5);
+    }
+  })();
+  try {
+    return await run();
+  } finally {
+    isRunning = false;
+    await putting;
+    client.close();
+  }
+}
 
 async function putOne(client: TestClient): Promise<void> {
   await client.call("Put", { key: "one", value });

@@ -27,6 +27,9 @@ const warmUpStreams = 3;
 const rangesCount = 64;
 /** Above what answers may hold together, 512 MiB, by what V8 leaves uncollected; all 64 would take 13 GiB. */
 const crowdBytesMax = 1024 * mebibyte;
+/** Keys of each of the ranges that are equal; answers of their own would take 1.3 GiB together. */
+const equalLimit = 20_000;
+const equalBytesMax = 256 * mebibyte;
 const resourceExhausted = 8;
 
 test("long ranges stay within their memory, and puts go on", async (t) => {
@@ -66,11 +69,19 @@ test("long ranges stay within their memory, and puts go on", async (t) => {
     assert.ok(rise <= rangeFactorMax * bytes, `${rise / bytes} times`);
   });
 
+  await t.test("64 equal ranges at once are all answered with one reading", async (t) => {
+    const before = await memoryOf(member.pid);
+    const { served, peak } = await rangesAtOnce(member, () => equalLimit);
+    const rise = peak - before.anonymous;
+    t.diagnostic(`${inMebibytes(equalLimit * valueBytes)} each; memory +${inMebibytes(rise)}`);
+    assert.equal(served, rangesCount);
+    assert.ok(rise <= equalBytesMax, inMebibytes(rise));
+  });
+
   await t.test("O3: 64 ranges over everything at once are shed, and the member goes on", async (t) => {
     const before = await memoryOf(member.pid);
-    const { result, peak } = await rangesAtOnce(member, rangesCount);
+    const { served, refused, peak } = await rangesAtOnce(member, (i) => keyCount - i);
     const rise = peak - before.anonymous;
-    const { served, refused } = result;
     t.diagnostic(`${served} served, ${refused} refused; memory +${inMebibytes(rise)}`);
     assert.equal(served + refused, rangesCount);
     assert.ok(served > 0 && refused > 0);
@@ -102,16 +113,16 @@ async function read(member: Member, how: "stream" | "range"): Promise<number> {
   return Number(stdout);
 }
 
-/** All of them begin at once, each on a connection of its own. */
-async function rangesAtOnce(member: Member, count: number) {
-  const readers = Array.from({ length: count }, () => new RawReader(member.endpoint));
-  const ranges = Promise.allSettled(readers.map((reader) => reader.range()));
+/** All of them begin at once, each on a connection of its own and with a limit of its own. */
+async function rangesAtOnce(member: Member, limitOf: (i: number) => number) {
+  const readers = Array.from({ length: rangesCount }, () => new RawReader(member.endpoint));
+  const ranges = Promise.allSettled(readers.map((reader, i) => reader.range({ limit: limitOf(i) })));
   const peak = await peakAnonymous(member.pid, ranges);
   const outcomes = await ranges;
   for (const reader of readers) reader.close();
   const refused = outcomes.filter((outcome) => outcome.status === "rejected");
   for (const { reason } of refused) assert.equal(reason.code, resourceExhausted, String(reason));
-  return { result: { served: count - refused.length, refused: refused.length }, peak };
+  return { served: rangesCount - refused.length, refused: refused.length, peak };
 }
 
 async function anonymousRise(member: Member, how: "stream" | "range") {
