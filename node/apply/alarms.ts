@@ -29,6 +29,10 @@ export class Alarms {
     return alarm === AlarmType.NONE ? this.#raised : this.#raised.filter((one) => one.alarm === alarm);
   }
 
+  get isEmpty(): boolean {
+    return this.#raised.length === 0;
+  }
+
   has(alarm: number): boolean {
     return this.#raised.some((one) => one.alarm === alarm);
   }

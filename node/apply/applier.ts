@@ -20,6 +20,7 @@ import type { Members } from "../membership/members.ts";
 import type { Store } from "../mvcc/store.ts";
 import type { WatchHub } from "../mvcc/watch-hub.ts";
 import type { WriteTxn } from "../mvcc/write-txn.ts";
+import type { EntryId } from "../wire/hot-entry.ts";
 import {
   type AlarmRequest,
   AlarmType,
@@ -49,6 +50,9 @@ import {
   type TxnRefusal,
   type TxnView,
 } from "./txn.ts";
+
+/** An entry's operation: one of the fields is there. Nothing here depends on the id. */
+export type Operations = Partial<EntryId & Omit<InternalRaftRequest, "header" | "ID">>;
 
 export interface ApplierParts {
   readonly store: Store;
@@ -94,8 +98,8 @@ export class Applier {
   }
 
   /** Carries out one request. What this version does not know was refused by `readEntry`. */
-  apply(request: InternalRaftRequest): Outcome {
-    const gate = this.#gate(request);
+  apply(request: Operations): Outcome {
+    const gate = this.alarms.isEmpty ? undefined : this.#gate(request);
     if (gate !== undefined) return refused(gate);
     if (request.put !== undefined) return this.#put(request.put);
     if (request.txn !== undefined) return this.#txn(request.txn);
@@ -126,7 +130,7 @@ export class Applier {
   }
 
   /** Alarms: a corrupt cluster takes no more writes, so that the damage does not spread; a full one no more data. */
-  #gate(request: InternalRaftRequest): Refusal | undefined {
+  #gate(request: Operations): Refusal | undefined {
     const isWrite =
       request.put !== undefined ||
       request.txn !== undefined ||
@@ -256,7 +260,7 @@ export class Applier {
 }
 
 /** Deletes, compactions, revocations and the alarm itself go on in a full store. */
-function addsData({ put, txn, leaseGrant }: InternalRaftRequest): boolean {
+function addsData({ put, txn, leaseGrant }: Operations): boolean {
   return put !== undefined || leaseGrant !== undefined || (txn !== undefined && hasPut(txn));
 }
 

@@ -5,12 +5,12 @@ import { FatalError } from "../lib/fatal.ts";
 import { nodeId } from "../lib/ids.ts";
 import { codecs } from "../wire/codecs.ts";
 import type { InternalRaftRequest, Request } from "../wire/rpc.ts";
-import { readEntry } from "./entry.ts";
+import { type ReadEntry, readEntry } from "./entry.ts";
 
 const header = { ID: 7n, username: "", authRevision: 0 };
 const encode = (fields: Partial<InternalRaftRequest>): Uint8Array =>
   codecs.InternalRaftRequest.encode(codecs.InternalRaftRequest.create({ header, ...fields }));
-const read = (data: Uint8Array): InternalRaftRequest => readEntry({ index: 12, data });
+const read = (data: Uint8Array): ReadEntry => readEntry({ index: 12, data });
 
 /** The text of the fatal end, with the index that it carries. */
 function endOf(data: Uint8Array): string {
@@ -34,14 +34,14 @@ const attributes = v2({
 test("a put is read with its request id", () => {
   const put = codecs.PutRequest.create({ key: utf8("k"), value: utf8("v") });
   const request = read(encode({ put }));
-  assert.equal(request.header?.ID, 7n);
+  assert.deepEqual([request.idLow, request.idHigh], [7, 0]);
   assert.equal(textOf(request.put?.key ?? utf8("")), "k");
 });
 
 test("what members of 3.5 publish in requests of the old store is read, bare and wrapped", () => {
   for (const data of [codecs.Request.encode(attributes), encode({ v2: attributes })]) {
     const request = read(data);
-    assert.equal(request.header?.ID, 9n);
+    assert.deepEqual([request.idLow, request.idHigh], [9, 0]);
     assert.equal(request.clusterMemberAttrSet?.memberID, nodeId(0x8e9e05c52164694dn));
     assert.deepEqual(request.clusterMemberAttrSet?.memberAttributes, {
       name: "a",

@@ -11,7 +11,7 @@ import { compareVersions, formatVersion, parseVersion, versionOf } from "../memb
 import { decodeAttributes } from "../membership/member.ts";
 import { codecs } from "../wire/codecs.ts";
 import { WireError } from "../wire/error.ts";
-import { decodeHotEntry } from "../wire/hot-entry.ts";
+import { decodeHotEntry, type EntryId } from "../wire/hot-entry.ts";
 import type { Entry } from "../wire/raft.ts";
 import type { InternalRaftRequest, Request } from "../wire/rpc.ts";
 
@@ -37,16 +37,17 @@ const authOperations: readonly Operation[] = [
 const v2AttributesPath = /^\/0\/members\/([0-9a-fA-F]{1,16})\/attributes$/;
 const v2VersionPath = "/0/version";
 
-/** Reads a normal entry that is not empty. Throws FatalError UNKNOWN_ENTRY, which says what is not known, and where. */
-export function readEntry(entry: Pick<Entry, "index" | "data">): InternalRaftRequest {
+/** An operation with the id of its request: zero where the entry has none. */
+export type ReadEntry = EntryId & Partial<InternalRaftRequest>;
+
+/**
+ * Reads a normal entry that is not empty. Throws FatalError UNKNOWN_ENTRY, which says what is not known, and where.
+ * Hot: of a put or a transaction nothing is made but itself.
+ */
+export function readEntry(entry: Pick<Entry, "index" | "data">): ReadEntry {
   const { index, data } = entry;
   const known = orUndefined(decodeHotEntry, data);
-  if (known !== undefined) {
-    const header = { ID: known.requestId, username: "", authRevision: 0 };
-    return codecs.InternalRaftRequest.create(
-      "put" in known ? { header, put: known.put } : { header, txn: known.txn },
-    );
-  }
+  if (known !== undefined) return known;
   const read = readRequest(data);
   if (read === undefined) {
     throw unknownEntry(index, `is neither a request nor one of the old store: ${data.length} bytes`);
@@ -57,7 +58,8 @@ export function readEntry(entry: Pick<Entry, "index" | "data">): InternalRaftReq
   const request = "v2" in read ? fromV2(read.v2, index) : read.request;
   const refusal = refusalOf(request);
   if (refusal !== undefined) throw unknownEntry(index, refusal);
-  return request;
+  const id = BigInt.asUintN(64, request.header?.ID ?? 0n);
+  return { ...request, idLow: Number(id & 0xffff_ffffn), idHigh: Number(id >> 32n) };
 }
 
 export function unknownEntry(index: number, what: string): FatalError {

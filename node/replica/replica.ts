@@ -97,7 +97,7 @@ export class Replica {
   #loggedCommit: number;
   /** Requests on their way to Raft: they go together, once a turn, as soon as there is a leader. */
   readonly #unproposed = new Unproposed(unproposedBytesMax);
-  #unproposedChanges: ConfChange[] = [];
+  #unproposedChanges: { readonly request: number; readonly change: ConfChange }[] = [];
   /** Answers to membership changes, due once Raft knows that they are applied: it takes no further one before. */
   #changesApplied: (() => void)[] = [];
   /** A store that a leader sent, while Raft decides on it and the log takes it in. */
@@ -158,16 +158,20 @@ export class Replica {
         metrics,
         slowApplyMs: options.slowApplyMs,
         isStoreFull,
-        onApplied: (requestId, outcome) => {
-          if (requestId !== undefined) this.#proposals.complete(requestId, outcome);
+        onApplied: (idLow, idHigh, outcome) => {
+          const request = this.#requestIds.request(idLow, idHigh);
+          if (request !== undefined) this.#proposals.complete(request, outcome);
         },
         applyConfChange: (change) => {
           const applied = confChanges.apply(change);
           writeConfState(overlay, applied.confState);
           return applied;
         },
-        onConfChanged: (requestId, outcome) =>
-          this.#changesApplied.push(() => this.#proposals.complete(requestId, outcome)),
+        onConfChanged: (changeId, outcome) => {
+          const request = this.#requestIds.requestOf(changeId);
+          if (request === undefined) return;
+          this.#changesApplied.push(() => this.#proposals.complete(request, outcome));
+        },
         onTermBegins: () => this.#onTermBegins(),
         afterEntry: () => this.#afterEntry(),
         onMessageDone: (message) => {
@@ -411,8 +415,8 @@ export class Replica {
       done(refused("tooManyRequests"));
       return;
     }
-    const requestId = this.#requestIds.next();
-    const data = encodeRequest(requestId, operation);
+    const request = this.#requestIds.next();
+    const data = this.#encode(request, operation);
     if (data.length > this.#options.requestBytesMax) {
       done(refused("requestTooLarge"));
       return;
@@ -421,8 +425,8 @@ export class Replica {
       done(refused("tooManyRequests"));
       return;
     }
-    this.#await(requestId, done);
-    this.#unproposed.push(requestId, data);
+    this.#await(request, done);
+    this.#unproposed.push(request, data);
     this.#driveSoon();
   }
 
@@ -432,12 +436,12 @@ export class Replica {
    */
   proposeAsLeader(operation: Partial<Omit<InternalRaftRequest, "header">>, done: ProposalDone): void {
     const isLeader = this.#lifecycle === "running" && this.#rawNode.basicStatus().state === "StateLeader";
-    const requestId = this.#requestIds.next();
-    if (!isLeader || this.#rawNode.propose(encodeRequest(requestId, operation)) !== "accepted") {
+    const request = this.#requestIds.next();
+    if (!isLeader || this.#rawNode.propose(this.#encode(request, operation)) !== "accepted") {
       done(refused("notProposed"));
       return;
     }
-    this.#await(requestId, done);
+    this.#await(request, done);
     this.#driveSoon();
   }
 
@@ -454,9 +458,9 @@ export class Replica {
       done(refused("tooManyRequests"));
       return;
     }
-    const requestId = this.#requestIds.next();
-    this.#await(requestId, done);
-    this.#unproposedChanges.push(confChangeOf(change, requestId));
+    const request = this.#requestIds.next();
+    this.#await(request, done);
+    this.#unproposedChanges.push({ request, change: confChangeOf(change, this.#requestIds.wide(request)) });
     this.#driveSoon();
   }
 
@@ -524,9 +528,19 @@ export class Replica {
     else this.#snapshotReports.failed(id);
   }
 
-  #await(requestId: bigint, done: ProposalDone): void {
+  #encode(request: number, operation: Partial<Omit<InternalRaftRequest, "header">>): Uint8Array {
+    const { put, txn } = operation;
+    const idLow = this.#requestIds.low(request);
+    const idHigh = this.#requestIds.high(request);
+    if (put !== undefined) return encodePutEntry({ idLow, idHigh, put });
+    if (txn !== undefined) return encodeTxnEntry({ idLow, idHigh, txn });
+    const header = { ID: this.#requestIds.wide(request), username: "", authRevision: 0 };
+    return codecs.InternalRaftRequest.encode(codecs.InternalRaftRequest.create({ ...operation, header }));
+  }
+
+  #await(request: number, done: ProposalDone): void {
     const deadlineMs = this.#options.clock.nowMs() + requestTimeoutMs(this.#options);
-    this.#proposals.add(requestId, deadlineMs, done);
+    this.#proposals.add(request, deadlineMs, done);
   }
 
   #run(): void {
@@ -554,8 +568,8 @@ export class Replica {
     });
   }
 
-  #timeout(requestId: bigint, deadlineMs: number): Outcome {
-    if (this.#unproposed.takeBack(requestId)) return refused("notProposed");
+  #timeout(request: number, deadlineMs: number): Outcome {
+    if (this.#unproposed.takeBack(request)) return refused("notProposed");
     const startedMs = deadlineMs - requestTimeoutMs(this.#options);
     const reason = timeoutReason(startedMs, {
       nodeId: this.nodeId,
@@ -590,7 +604,7 @@ export class Replica {
   #createBarrier(appliedIndex: number): ReadBarrier {
     return new ReadBarrier(
       {
-        nextId: () => this.#requestIds.next(),
+        nextId: () => this.#requestIds.wide(this.#requestIds.next()),
         startRound: (context) => {
           this.#rawNode.readIndex(context);
           this.#driveSoon();
@@ -675,9 +689,10 @@ export class Replica {
   /** A change whose request timed out meanwhile is not worth making any more. */
   #proposeChanges(): void {
     while (true) {
-      const change = this.#unproposedChanges[0];
-      if (change === undefined) return;
-      if (this.#proposals.has(change.id) && this.#rawNode.proposeConfChange(change) !== "accepted") return;
+      const first = this.#unproposedChanges[0];
+      if (first === undefined) return;
+      const { request, change } = first;
+      if (this.#proposals.has(request) && this.#rawNode.proposeConfChange(change) !== "accepted") return;
       this.#unproposedChanges.shift();
     }
   }
@@ -882,15 +897,4 @@ function isVoteRequest({ type }: Message): boolean {
 
 function sizeFields({ sizeBytes, sizeInUseBytes }: EngineSize): Readonly<Record<string, number>> {
   return { "current-db-size-bytes": sizeBytes, "current-db-size-in-use-bytes": sizeInUseBytes };
-}
-
-function encodeRequest(
-  requestId: bigint,
-  operation: Partial<Omit<InternalRaftRequest, "header">>,
-): Uint8Array {
-  const { put, txn } = operation;
-  if (put !== undefined) return encodePutEntry({ requestId, put });
-  if (txn !== undefined) return encodeTxnEntry({ requestId, txn });
-  const header = { ID: requestId, username: "", authRevision: 0 };
-  return codecs.InternalRaftRequest.encode(codecs.InternalRaftRequest.create({ ...operation, header }));
 }

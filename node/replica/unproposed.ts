@@ -4,7 +4,7 @@
 export class Unproposed {
   readonly #bytesMax: number;
   // Invariant: as long as each other, in the order of arrival; those before #first were taken back.
-  #requestIds: bigint[] = [];
+  #requests: number[] = [];
   #entries: Uint8Array[] = [];
   #first = 0;
   #bytes = 0;
@@ -27,15 +27,15 @@ export class Unproposed {
   }
 
   // Hot.
-  push(requestId: bigint, entry: Uint8Array): void {
-    this.#requestIds.push(requestId);
+  push(request: number, entry: Uint8Array): void {
+    this.#requests.push(request);
     this.#entries.push(entry);
     this.#bytes += entry.length;
   }
 
   /** Raft has taken all of them. */
   clear(): void {
-    this.#requestIds = [];
+    this.#requests = [];
     this.#entries = [];
     this.#first = 0;
     this.#bytes = 0;
@@ -45,8 +45,8 @@ export class Unproposed {
    * Takes back the request that expires now. Requests expire in the order of their arrival, so one that is here is
    * the first. False: it is not here any more.
    */
-  takeBack(requestId: bigint): boolean {
-    if (this.#requestIds[this.#first] !== requestId) return false;
+  takeBack(request: number): boolean {
+    if (this.#requests[this.#first] !== request) return false;
     this.#bytes -= this.#entries[this.#first]?.length ?? 0;
     this.#first++;
     if (this.isEmpty) this.clear();

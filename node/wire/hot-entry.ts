@@ -5,7 +5,7 @@ import { entryNestingLevelsMax } from "./codec.ts";
 import { newMessage, sizedFieldSize, writeFieldStart } from "./fields.ts";
 import { putRequestSize, readPutRequest, writePutRequest } from "./hot-requests.ts";
 import { readTxnRequest, txnRequestSize, writeTxnRequest } from "./hot-txn.ts";
-import { bigintSize, numberSize, writeBigint, writeNumber } from "./int64.ts";
+import { numberSize, varintSize, writeNumber, writeVarint } from "./int64.ts";
 import { Reader } from "./reader.ts";
 import type { PutRequest, TxnRequest } from "./rpc.ts";
 
@@ -20,29 +20,37 @@ const headerTagBytes = [0xa2, 0x06] as const;
 /** RequestHeader.ID as a tag. */
 const idTag = 8;
 
-export interface PutEntry {
-  readonly requestId: bigint;
+/** The request's id as two halves of 32 bits, unsigned. Hot: a bigint costs as much as the rest of an entry's header. */
+export interface EntryId {
+  readonly idLow: number;
+  readonly idHigh: number;
+}
+
+export interface PutEntry extends EntryId {
   readonly put: PutRequest;
 }
 
-export interface TxnEntry {
-  readonly requestId: bigint;
+export interface TxnEntry extends EntryId {
   readonly txn: TxnRequest;
 }
 
 /** The entry of a put that nobody in particular has sent, as long as there are no users. */
-export function encodePutEntry({ requestId, put }: PutEntry): Uint8Array {
+export function encodePutEntry({ idLow, idHigh, put }: PutEntry): Uint8Array {
   const size = putRequestSize(put);
-  const target = newEntry(size, requestId);
-  writeHeader(target, writePutRequest(target, writeFieldStart(target, 0, putField, size), put), requestId);
+  const idSize = idSizeOf(idLow, idHigh);
+  const target = newEntry(size, idSize);
+  const at = writePutRequest(target, writeFieldStart(target, 0, putField, size), put);
+  writeHeader(target, at, idSize, idLow, idHigh);
   return target;
 }
 
 /** The same for a transaction. */
-export function encodeTxnEntry({ requestId, txn }: TxnEntry): Uint8Array {
+export function encodeTxnEntry({ idLow, idHigh, txn }: TxnEntry): Uint8Array {
   const size = txnRequestSize(txn);
-  const target = newEntry(size, requestId);
-  writeHeader(target, writeTxnRequest(target, writeFieldStart(target, 0, txnField, size), txn), requestId);
+  const idSize = idSizeOf(idLow, idHigh);
+  const target = newEntry(size, idSize);
+  const at = writeTxnRequest(target, writeFieldStart(target, 0, txnField, size), txn);
+  writeHeader(target, at, idSize, idLow, idHigh);
   return target;
 }
 
@@ -58,39 +66,39 @@ export function decodeHotEntry(bytes: Uint8Array): PutEntry | TxnEntry | undefin
   const length = reader.length();
   const start = reader.position;
   reader.position = start + length;
-  const requestId = readHeader(reader);
-  if (requestId === undefined) return undefined;
-  const operation = new Reader(bytes, start, start + length);
-  if (tag === putTag) return { requestId, put: readPutRequest(operation) };
-  return { requestId, txn: readTxnRequest(operation, entryNestingLevelsMax - 1) };
+  if (!readHeader(reader)) return undefined;
+  const { low: idLow, high: idHigh } = reader;
+  reader.position = start;
+  reader.end = start + length;
+  if (tag === putTag) return { idLow, idHigh, put: readPutRequest(reader) };
+  return { idLow, idHigh, txn: readTxnRequest(reader, entryNestingLevelsMax - 1) };
 }
 
-function newEntry(operationSize: number, requestId: bigint): Uint8Array {
-  const headerSize = headerSizeOf(requestId);
-  return newMessage(
-    sizedFieldSize(operationSize) + headerTagBytes.length + numberSize(headerSize) + headerSize,
-  );
+function newEntry(operationSize: number, idSize: number): Uint8Array {
+  return newMessage(sizedFieldSize(operationSize) + headerTagBytes.length + numberSize(idSize) + idSize);
 }
 
-function headerSizeOf(requestId: bigint): number {
-  return requestId === 0n ? 0 : 1 + bigintSize(requestId);
+/** Bytes of RequestHeader.ID with its tag. */
+function idSizeOf(low: number, high: number): number {
+  return low === 0 && high === 0 ? 0 : 1 + varintSize(low, high);
 }
 
-function writeHeader(target: Uint8Array, offset: number, requestId: bigint): void {
+function writeHeader(target: Uint8Array, offset: number, idSize: number, low: number, high: number): void {
   target[offset] = headerTagBytes[0];
   target[offset + 1] = headerTagBytes[1];
-  const at = writeNumber(target, offset + 2, headerSizeOf(requestId));
-  if (requestId === 0n) return;
+  const at = writeNumber(target, offset + 2, idSize);
+  if (idSize === 0) return;
   target[at] = idTag;
-  writeBigint(target, at + 1, requestId);
+  writeVarint(target, at + 1, low, high);
 }
 
-/** The request id where nothing but it follows, undefined otherwise. */
-function readHeader(reader: Reader): bigint | undefined {
-  if (reader.position === reader.end || reader.tag() !== headerTag) return undefined;
-  if (reader.length() !== reader.end - reader.position) return undefined;
-  if (reader.position === reader.end) return 0n;
-  if (reader.tag() !== idTag) return undefined;
-  const requestId = reader.uint64Id();
-  return reader.position < reader.end ? undefined : requestId;
+/** True where nothing but a header with a request id follows, which is in the reader's halves then. */
+function readHeader(reader: Reader): boolean {
+  if (reader.position === reader.end || reader.tag() !== headerTag) return false;
+  // A header without an id is zero bytes long, and that length leaves zero in the halves.
+  if (reader.length() !== reader.end - reader.position) return false;
+  if (reader.position === reader.end) return true;
+  if (reader.tag() !== idTag) return false;
+  reader.halves();
+  return reader.position === reader.end;
 }

@@ -34,6 +34,10 @@ function drawId(random: Random): bigint {
   return random.below(3) === 0 ? 0n : (BigInt(random.bits32()) << 32n) | BigInt(random.bits32());
 }
 
+function halvesOf(id: bigint): { readonly idLow: number; readonly idHigh: number } {
+  return { idLow: Number(BigInt.asUintN(32, id)), idHigh: Number(id >> 32n) };
+}
+
 function drawKeyValue(random: Random): KeyValue {
   return {
     key: drawBytes(random),
@@ -232,7 +236,7 @@ test("an entry that holds more than a put and a request id is left to the generi
     const entry = InternalRaftRequest.encode(InternalRaftRequest.create(fields));
     assert.equal(decodeHotEntry(entry), undefined, hex(entry));
   }
-  const plain = encodePutEntry({ requestId: 7n, put });
+  const plain = encodePutEntry({ idLow: 7, idHigh: 0, put });
   assert.equal(decodeHotEntry(Uint8Array.of(...plain, 0xc0, 0x3e, 1)), undefined, "an unknown field behind");
   for (let cut = 0; cut < plain.length; cut++) {
     assert.ok(!readsAsPut(plain.subarray(0, cut)), `the first ${cut} bytes`);
@@ -247,9 +251,9 @@ test("a transaction's log entry has the bytes of the generic codec", () => {
     const expected = genericCodecs.InternalRaftRequest.encode(
       genericCodecs.InternalRaftRequest.create({ header, txn }),
     );
-    const entry = encodeTxnEntry({ requestId: header.ID, txn });
+    const entry = encodeTxnEntry({ ...halvesOf(header.ID), txn });
     assert.equal(hex(entry), hex(expected));
-    assert.deepEqual(decodeHotEntry(entry), { requestId: header.ID, txn });
+    assert.deepEqual(decodeHotEntry(entry), { ...halvesOf(header.ID), txn });
   });
 });
 
@@ -291,9 +295,9 @@ test("a put's log entry has the bytes of the generic codec", () => {
     const expected = genericCodecs.InternalRaftRequest.encode(
       genericCodecs.InternalRaftRequest.create({ header, put }),
     );
-    const entry = encodePutEntry({ requestId: header.ID, put });
+    const entry = encodePutEntry({ ...halvesOf(header.ID), put });
     assert.equal(hex(entry), hex(expected));
-    assert.deepEqual(decodeHotEntry(entry), { requestId: header.ID, put });
+    assert.deepEqual(decodeHotEntry(entry), { ...halvesOf(header.ID), put });
     assert.equal(hex(codecs.PutRequest.encode(put)), hex(genericCodecs.PutRequest.encode(put)));
   });
 });

@@ -22,9 +22,9 @@ export class Reader {
   position: number;
   /** The first byte that does not belong to the message being read. */
   end: number;
-  /** The halves of the last varint, unsigned. */
-  #low = 0;
-  #high = 0;
+  /** The halves of the last varint of more than one byte, unsigned; of any after `halves`. */
+  low = 0;
+  high = 0;
 
   constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
     this.bytes = bytes;
@@ -42,7 +42,7 @@ export class Reader {
     } else {
       this.#varint();
       // Field numbers end at 2^29 - 1, and zero is none.
-      if (this.#high === 0 && this.#low >= 8) return this.#low;
+      if (this.high === 0 && this.low >= 8) return this.low;
     }
     throw new WireError(start, "a field tag");
   }
@@ -55,48 +55,53 @@ export class Reader {
       return first;
     }
     this.#varint();
-    return saturatedInt64(this.#low, this.#high);
+    return saturatedInt64(this.low, this.high);
   }
 
   /** uint64, saturating. */
   uint64(): number {
     this.#varint();
-    return saturatedUint64(this.#low, this.#high);
+    return saturatedUint64(this.low, this.high);
   }
 
   /** A term or index: one beyond the safe integers is refused by name instead of bent. */
   counter(name: string): number {
     const start = this.position;
     this.#varint();
-    const value = saturatedUint64(this.#low, this.#high);
+    const value = saturatedUint64(this.low, this.high);
     if (value === Number.MAX_SAFE_INTEGER) throw new WireError(start, `${name} below 2^53 - 1`);
     return value;
   }
 
+  /** A 64-bit integer, left in `low` and `high`. */
+  halves(): void {
+    this.#varint();
+  }
+
   int64Id(): bigint {
     this.#varint();
-    return bigInt64(this.#low, this.#high);
+    return bigInt64(this.low, this.high);
   }
 
   uint64Id(): bigint {
     this.#varint();
-    return bigUint64(this.#low, this.#high);
+    return bigUint64(this.low, this.high);
   }
 
   /** int32 and enums; upper bits are dropped, as in Go. */
   int32(): number {
     this.#varint();
-    return this.#low | 0;
+    return this.low | 0;
   }
 
   uint32(): number {
     this.#varint();
-    return this.#low;
+    return this.low;
   }
 
   bool(): boolean {
     this.#varint();
-    return this.#low !== 0 || this.#high !== 0;
+    return this.low !== 0 || this.high !== 0;
   }
 
   /** A view of the input, not a copy. */
@@ -123,10 +128,10 @@ export class Reader {
   length(): number {
     const start = this.position;
     this.#varint();
-    if (this.#high !== 0 || this.#low > this.end - this.position) {
+    if (this.high !== 0 || this.low > this.end - this.position) {
       throw new WireError(start, "a length within the message");
     }
-    return this.#low;
+    return this.low;
   }
 
   /** Steps over a field that nobody here knows. */
@@ -186,8 +191,8 @@ export class Reader {
         high = bits >>> 4;
       } else high |= bits << (shift - 32);
       if (byte < 0x80) {
-        this.#low = low >>> 0;
-        this.#high = high >>> 0;
+        this.low = low >>> 0;
+        this.high = high >>> 0;
         this.position = at;
         return;
       }

@@ -208,7 +208,7 @@ export class SimCluster {
       const revoked = request.leaseRevoke === undefined ? undefined : leaseId(request.leaseRevoke.ID);
       const outcome = apply(request);
       const effect = outcome.ok ? `${outcome.applied.case} ${outcome.revision}` : outcome.refusal;
-      history.stateMachineSafety(member.id, index, request.header?.ID, effect);
+      history.stateMachineSafety(member.id, index, `${request.idHigh} ${request.idLow}`, effect);
       if (revoked !== undefined && outcome.ok) this.#options.hooks.onLeaseRevoked(revoked);
       return outcome;
     };

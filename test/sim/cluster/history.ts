@@ -86,7 +86,7 @@ export class History {
   }
 
   /** Every member applies the same at an index, with the same effect. */
-  stateMachineSafety(id: NodeId, index: number, requestId: bigint | undefined, effect: string): void {
+  stateMachineSafety(id: NodeId, index: number, requestId: string, effect: string): void {
     this.rules.ask("stateMachineSafety");
     const text = `${requestId} ${effect}`;
     const known = this.#applied.get(index);
