@@ -36,7 +36,13 @@ const hashesMax = 10;
 /** Older versions fetched at once below one that stays. There is more than one only after an interrupted compaction. */
 const olderMax = 16;
 
-export type CompactionProgress = "idle" | "working" | "waiting for readers";
+export type CompactionProgress =
+  | "idle"
+  /** Only reads. */
+  | "hashing"
+  /** Reads and removes. */
+  | "removing"
+  | "waiting for readers";
 
 interface Scrub {
   readonly target: Revision;
@@ -140,11 +146,11 @@ export class Compaction {
         scrub.taken = scrub.hash.result();
         scrub.hash = undefined;
       }
-      return "working";
+      return "hashing";
     }
     if (this.#pins.lowest() < scrub.target) return "waiting for readers";
     if (this.#scrub(scrub, limits)) this.#finish(scrub);
-    return "working";
+    return "removing";
   }
 
   #begin(): Scrub | undefined {

@@ -81,7 +81,9 @@ class Rig {
   }
 
   scrub(): void {
-    while (this.store.compaction.step(limits) === "working");
+    const { compaction } = this.store;
+    for (let at = compaction.step(limits); at === "hashing" || at === "removing"; )
+      at = compaction.step(limits);
   }
 
   events(from: number): string[] {

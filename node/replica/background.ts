@@ -64,13 +64,18 @@ export class Background {
     const limits = { recordsMax: compactionBatchRecords, bytesMax: compactionBatchBytesMax };
     const removedBefore = store.compaction.removed;
     const startedMs = clock.nowMs();
-    const progress = isStoreFull() ? "working" : store.compaction.step(limits);
+    const progress = isStoreFull() ? "waiting for room" : store.compaction.step(limits);
+    const tookMs = clock.nowMs() - startedMs;
     metrics.compactedKeys.increment(store.compaction.removed - removedBefore);
-    if (progress === "working") metrics.compactionPauseMs.observe(clock.nowMs() - startedMs);
+    if (progress === "hashing" || progress === "removing") metrics.compactionPauseMs.observe(tookMs);
     if (progress === "idle") {
       this.#isScrubbing = false;
       metrics.compactionTotalMs.observe(clock.nowMs() - this.#scrubStartedMs);
-    } else clock.after(compactionPauseMs, () => this.#scrubSlice());
+      return;
+    }
+    // What only reads takes half of the time at most, and leaves it to the removals to be gentle to the disk.
+    const pauseMs = progress === "hashing" ? Math.min(tookMs, compactionPauseMs) : compactionPauseMs;
+    clock.after(pauseMs, () => this.#scrubSlice());
   }
 
   #tickLater(): void {
