@@ -16,6 +16,7 @@ import { attempt, run } from "./shell.ts";
 
 export const bedFolder = "/var/tmp/etcdlike-bed";
 export const adminKubeconfig = join(bedFolder, "admin.kubeconfig");
+const etcdUrlFile = join(bedFolder, "etcd.url");
 const bridge = "elbed0";
 export const gateway = "172.30.0.1";
 const apiPort = 6443;
@@ -49,8 +50,7 @@ const readyTimeoutMs = 180_000;
 export async function bedUp(): Promise<void> {
   if (await exists(bedFolder))
     throw new Error(`${bedFolder} exists: take the old bed down first, npm run k8s:down`);
-  for (const tool of ["containerd", "runc", "cni", "ip", "iptables", "conntrack"]) await debianTool(tool);
-  const archives = await buildImages();
+  const archives = await prepareBed();
   await mkdir(bedFolder, { recursive: true });
   try {
     await makeNetwork();
@@ -61,6 +61,14 @@ export async function bedUp(): Promise<void> {
     await bedDown();
     throw error;
   }
+}
+
+/** Everything the bed is made of, which takes minutes where nothing is there yet; returns the images' archives. */
+export async function prepareBed(): Promise<readonly string[]> {
+  for (const tool of ["containerd", "runc", "cni", "ip", "iptables", "conntrack"]) await debianTool(tool);
+  for (const tool of ["kubectl", "helm"] as const) await kubernetesTool(tool);
+  for (const tool of ["etcd", "kube-apiserver", "kubelet", "coredns"]) await toolPath(tool);
+  return buildImages();
 }
 
 // ---- Network ----
@@ -117,6 +125,7 @@ async function startControl(): Promise<void> {
     ...[`--listen-client-urls=${etcdUrl}`, `--advertise-client-urls=${etcdUrl}`],
     ...[`--listen-peer-urls=http://127.0.0.1:${await freePort()}`],
   ]);
+  await writeFile(etcdUrlFile, etcdUrl);
   const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   await writeFile(join(bedFolder, "sa.key"), privateKey.export({ type: "pkcs8", format: "pem" }), {
     mode: 0o600,
@@ -325,11 +334,6 @@ async function untilNodesReady(): Promise<void> {
   });
 }
 
-/** Gives an image that every node has a second name there. */
-export async function tagImage(image: string, name: string): Promise<void> {
-  for (const node of nodes) await run("ctr", ...ctrFlags(node), "images", "tag", "--force", image, name);
-}
-
 /** SIGKILL to the process of a container, which the kubelet starts again. */
 export async function killContainer(node: BedNode, id: string): Promise<void> {
   await run("ctr", ...ctrFlags(node), "tasks", "kill", "-s", "SIGKILL", id);
@@ -343,6 +347,11 @@ function ctrFlags(node: BedNode): readonly string[] {
 export async function loseNode(node: BedNode): Promise<void> {
   await run("ip", "link", "set", `${node.name}h`, "down");
   await end(`${node.name}-kubelet.pid`);
+}
+
+/** The control plane's own etcd. */
+export function bedEtcdUrl(): Promise<string> {
+  return readFile(etcdUrlFile, "utf8");
 }
 
 // ---- Down ----

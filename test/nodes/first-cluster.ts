@@ -1,10 +1,14 @@
 // The cluster named first in the namespace apps, on a bed that lives as long as one test file.
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { eventually } from "../k8s/support/eventually.ts";
 import { apply, kubectlFor } from "../k8s/support/kubectl.ts";
-import { adminKubeconfig, bedDown, bedUp } from "./bed.ts";
+import { toolPath } from "../tools/toolchain.ts";
+import { adminKubeconfig, type BedNode, bedDown, bedFolder, bedUp, killContainer, nodes } from "./bed.ts";
 import { type Access, ClientLoad } from "./load.ts";
+import { run, runWithInput } from "./shell.ts";
 
 export const minutes = 60_000;
 /** Only tells a hang from slowness. */
@@ -31,14 +35,19 @@ export async function make(...objects: readonly object[]): Promise<void> {
   assert.equal(code, 0, stderr);
 }
 
-/** To be given to `make`; three members and 1 GiB if the spec says nothing else. */
+/** One of our custom resources in the namespace apps, to be given to `make`. */
+export function resource(kind: string, name: string, spec: object): object {
+  return { apiVersion: "etcdlike.io/v1alpha1", kind, metadata: { name, namespace: "apps" }, spec };
+}
+
+/** Three members and 1 GiB if the spec says nothing else. */
 export function firstCluster(spec: object = {}): object {
-  return {
-    apiVersion: "etcdlike.io/v1alpha1",
-    kind: "EtcdLikeCluster",
-    metadata: { name: "first", namespace: "apps" },
-    spec: { replicas: 3, storage: { size: "1Gi" }, ...spec },
-  };
+  return resource("EtcdLikeCluster", "first", { replicas: 3, storage: { size: "1Gi" }, ...spec });
+}
+
+/** A part of an object in the namespace apps, such as `.status.phase`. */
+export function get(what: string, path: string): Promise<string> {
+  return kubectl("get", what, "-n", "apps", "-o", `jsonpath={${path}}`);
 }
 
 export async function patchSpec(spec: object): Promise<void> {
@@ -46,7 +55,12 @@ export async function patchSpec(spec: object): Promise<void> {
 }
 
 export interface Pod {
-  readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly deletionTimestamp?: string;
+  };
   readonly status: {
     readonly podIP?: string;
     readonly containerStatuses?: readonly { readonly containerID?: string; readonly restartCount: number }[];
@@ -57,13 +71,53 @@ export interface Pod {
   };
 }
 
-export async function pods(): Promise<readonly Pod[]> {
-  const text = await kubectl("get", "pods", "-n", "apps", "-l", "etcdlike.io/cluster=first", "-o", "json");
+export async function pods(cluster = "first"): Promise<readonly Pod[]> {
+  const selector = `etcdlike.io/cluster=${cluster}`;
+  const text = await kubectl("get", "pods", "-n", "apps", "-l", selector, "-o", "json");
   return (JSON.parse(text) as { items: Pod[] }).items;
 }
 
+export function podNames(of: readonly Pod[]): string[] {
+  return of.map(({ metadata }) => metadata.name);
+}
+
 export async function endpoints(): Promise<readonly string[]> {
-  return (await pods()).flatMap(({ status: { podIP } }) => (podIP === undefined ? [] : [`${podIP}:2379`]));
+  return endpointsOf(await pods());
+}
+
+function endpointsOf(some: readonly Pod[]): readonly string[] {
+  return some.flatMap(({ status: { podIP } }) => (podIP === undefined ? [] : [`${podIP}:2379`]));
+}
+
+export function nodeOf(pod: Pod): BedNode {
+  const node = nodes.find(({ name }) => name === pod.spec.nodeName);
+  assert.ok(node, `${pod.metadata.name} is on a node`);
+  return node;
+}
+
+/** SIGKILL to the process of a Pod, which the kubelet starts again. */
+export async function killProcess(pod: Pod): Promise<void> {
+  const id = pod.status.containerStatuses?.[0]?.containerID;
+  assert.ok(id !== undefined, `${pod.metadata.name} has a container`);
+  await killContainer(nodeOf(pod), id.replace("containerd://", ""));
+}
+
+/** Whether its container has started again since `pod` was read. */
+export async function hasRestarted({ metadata, status: { containerStatuses } }: Pod): Promise<boolean> {
+  const now = (await pods()).find((one) => one.metadata.uid === metadata.uid)?.status.containerStatuses?.[0];
+  return (now?.restartCount ?? 0) > (containerStatuses?.[0]?.restartCount ?? 0);
+}
+
+/** Where the files of a claim are on this machine. */
+export async function folderOf(claim: string): Promise<string> {
+  const volume = await get(`pvc/${claim}`, ".spec.volumeName");
+  return kubectl("get", "pv", volume, "-o", "jsonpath={.spec.hostPath.path}");
+}
+
+/** Empties the disks of members, whose Pods then go. */
+export async function wipeDisks(members: readonly string[]): Promise<void> {
+  for (const name of members) await run("find", await folderOf(`data-${name}`), "-mindepth", "1", "-delete");
+  await kubectl("delete", "pods", ...members, "-n", "apps", "--wait=false", "--grace-period=1");
 }
 
 /** What clients mount, or another Secret. */
@@ -79,8 +133,38 @@ export async function access(secret = "first-client-tls"): Promise<Access> {
   };
 }
 
-export async function status(path: string): Promise<string> {
-  return kubectl("get", "elc", "first", "-n", "apps", "-o", `jsonpath={.status.${path}}`);
+/** Where etcdctl and others find the certificates of clients, as files of now. */
+export async function accessFiles(cluster = "first"): Promise<{ ca: string; cert: string; key: string }> {
+  const { caPem, certPem, keyPem } = await access(`${cluster}-client-tls`);
+  const file = (name: string) => join(bedFolder, `${cluster}-client-${name}`);
+  const files = { ca: file("ca.crt"), cert: file("tls.crt"), key: file("tls.key") };
+  await writeFile(files.ca, caPem);
+  await writeFile(files.cert, certPem);
+  await writeFile(files.key, keyPem, { mode: 0o600 });
+  return files;
+}
+
+/** Asks the voters of a cluster, with its clients' certificate where they demand one. */
+export async function etcdctl(
+  args: readonly string[],
+  { cluster = "first", input = "" }: { readonly cluster?: string; readonly input?: string } = {},
+): Promise<string> {
+  const isMutual = (await get(`elc/${cluster}`, ".spec.tls.client.mode")) === "Mutual";
+  const voters = (await pods(cluster)).filter(
+    ({ metadata }) => metadata.labels?.["etcdlike.io/role"] === "voter",
+  );
+  const urls = endpointsOf(voters).map((endpoint) => `${isMutual ? "https" : "http"}://${endpoint}`);
+  const flags = [`--endpoints=${urls.join()}`, "--command-timeout=30s"];
+  if (isMutual) {
+    const { ca, cert, key } = await accessFiles(cluster);
+    // Pods are asked by their addresses, which no certificate carries.
+    flags.push(`--cacert=${ca}`, `--cert=${cert}`, `--key=${key}`, "--insecure-skip-tls-verify");
+  }
+  return runWithInput(input, await toolPath("etcdctl"), ...flags, ...args);
+}
+
+export function status(path: string): Promise<string> {
+  return get("elc/first", `.status.${path}`);
 }
 
 export async function condition(type: string, field = "status"): Promise<string> {
@@ -89,6 +173,10 @@ export async function condition(type: string, field = "status"): Promise<string>
 
 export async function memberIds(): Promise<string[]> {
   return (await status("members[*].id")).split(" ").sort();
+}
+
+export async function memberNames(): Promise<string[]> {
+  return (await status("members[*].name")).split(" ");
 }
 
 /** Ready, and what else is waited for has come; the time it took is told. */

@@ -1,88 +1,110 @@
 // Our images and our chart on three real nodes: a cluster comes up, and what fails is healed by itself, under a
 // client that writes all the time.
 import assert from "node:assert/strict";
-import { after, before, type TestContext, test } from "node:test";
+import { globSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
 import { eventually } from "../k8s/support/eventually.ts";
-import { apply, type Cli, helmFor, kubectlFor } from "../k8s/support/kubectl.ts";
-import { adminKubeconfig, bedDown, bedFolder, bedUp, loseNode, nodes } from "./bed.ts";
+import { helmFor } from "../k8s/support/kubectl.ts";
+import { adminKubeconfig, bedFolder, loseNode } from "./bed.ts";
+import {
+  condition,
+  firstCluster,
+  folderOf,
+  get,
+  hasRestarted,
+  killProcess,
+  kubectl,
+  make,
+  memberIds,
+  memberNames,
+  nodeOf,
+  type Pod,
+  podNames,
+  pods,
+  startLoad,
+  status,
+  untilReady,
+  useBed,
+  verifiedLoad,
+  wipeDisks,
+} from "./first-cluster.ts";
 import { installOperator } from "./install.ts";
-import { ClientLoad } from "./load.ts";
-import { run } from "./shell.ts";
+import { Observer } from "./observer.ts";
 
-const minutes = 60_000;
+useBed(async () => {});
 
-const cluster = {
-  apiVersion: "etcdlike.io/v1alpha1",
-  kind: "EtcdLikeCluster",
-  metadata: { name: "first", namespace: "apps" },
-  spec: {
-    replicas: 3,
-    storage: { size: "1Gi" },
-    healing: { replaceAfterSeconds: 60, maxReplacementsPerHour: 20 },
-  },
-};
+const cluster = firstCluster({ healing: { replaceAfterSeconds: 60, maxReplacementsPerHour: 20 } });
 
-let kubectl: Cli;
-let load: ClientLoad | undefined;
-
-before(async () => {
-  await bedUp();
-  kubectl = await kubectlFor(adminKubeconfig);
-});
-after(async () => {
-  await load?.stop();
-  await bedDown();
-});
-
-interface Pod {
-  readonly metadata: { readonly name: string; readonly uid: string };
-  readonly status: { readonly podIP?: string };
-  readonly spec: { readonly nodeName?: string };
-}
-
-async function pods(): Promise<readonly Pod[]> {
-  const text = await kubectl("get", "pods", "-n", "apps", "-l", "etcdlike.io/cluster=first", "-o", "json");
-  return (JSON.parse(text) as { items: Pod[] }).items;
-}
-
-async function status(path: string): Promise<string> {
-  return kubectl("get", "elc", "first", "-n", "apps", "-o", `jsonpath={.status.${path}}`);
-}
-
-const condition = (type: string) => `conditions[?(@.type=="${type}")].status`;
-
-async function memberNames(): Promise<string[]> {
-  return (await status("members[*].name")).split(" ");
-}
-
-async function memberIds(): Promise<string[]> {
-  return (await status("members[*].id")).split(" ").sort();
-}
-
-/** Ready after `sinceMs`, with the time it took told. */
-async function healed(
+/** Under a client that writes: something fails, and without anybody's help the cluster is whole again. */
+async function heals(
   t: TestContext,
   what: string,
-  sinceMs: number,
-  isOver: () => Promise<boolean>,
+  fail: (victim: Pod) => Promise<unknown>,
+  isOver: (victim: Pod) => Promise<boolean>,
+): Promise<Pod> {
+  const [victim] = await pods();
+  assert.ok(victim);
+  const load = await startLoad();
+  const sinceMs = performance.now();
+  await fail(victim);
+  await untilReady(t, what, sinceMs, () => isOver(victim));
+  assert.equal(await verifiedLoad(t, load), 0);
+  return victim;
+}
+
+async function keepsItsMembers(
+  t: TestContext,
+  what: string,
+  fail: (victim: Pod) => Promise<unknown>,
+  isOver: (victim: Pod) => Promise<boolean>,
 ): Promise<void> {
-  await eventually(
-    `${what} is healed`,
-    async () => (await isOver()) && (await status(condition("Ready"))) === "True",
-    8 * minutes,
-  );
-  t.diagnostic(`${what}: Ready again after ${((performance.now() - sinceMs) / 1000).toFixed(1)} s`);
+  const before = await memberIds();
+  await heals(t, what, fail, isOver);
+  assert.deepEqual(await memberIds(), before);
+}
+
+/** Another member is there under an identity of its own, and had joined as a learner before the lost one left. */
+async function isReplaced(
+  t: TestContext,
+  what: string,
+  fail: (victim: Pod) => Promise<unknown>,
+): Promise<Pod> {
+  const before = await memberIds();
+  const observer = new Observer();
+  observer.start();
+  try {
+    const isGone = async ({ metadata }: Pod) => !(await memberNames()).includes(metadata.name);
+    const victim = await heals(t, what, fail, isGone);
+    const now = await memberIds();
+    assert.deepEqual([now.length, now.filter((id) => before.includes(id)).length], [3, 2], "one is new");
+    assert.ok(
+      observer.besideLearners.has(victim.metadata.name),
+      "the new member came before the old one left",
+    );
+    return victim;
+  } finally {
+    await observer.stop();
+  }
+}
+
+async function isKeptAside(victim: Pod): Promise<boolean> {
+  const label = await get(`pvc/data-${victim.metadata.name}`, ".metadata.labels.etcdlike\\.io/quarantined");
+  return label === "true";
+}
+
+async function lastWords(victim: Pod): Promise<string> {
+  const events = await kubectl("get", "events", "-n", "apps", "-o", "jsonpath={.items[*].message}");
+  return new RegExp(`${victim.metadata.name}: it ended with (\\w+)`).exec(events)?.[1] ?? "";
 }
 
 test("helm install, and a cluster of three members is Ready", async (t) => {
   t.diagnostic(`helm install: ${((await installOperator()) / 1000).toFixed(1)} s`);
-  const applied = await apply(kubectl, cluster);
-  assert.equal(applied.code, 0, applied.stderr);
-  const appliedAt = performance.now();
-  await kubectl("wait", "--for=condition=Ready", "elc/first", "-n", "apps", "--timeout=10m");
-  t.diagnostic(`three members Ready: ${((performance.now() - appliedAt) / 1000).toFixed(1)} s`);
-  const on = (await pods()).map((pod) => pod.spec.nodeName);
-  assert.equal(new Set(on).size, 3, "one member on each node");
+  const sinceMs = performance.now();
+  await make(cluster);
+  await untilReady(t, "three members", sinceMs);
+  assert.equal(new Set((await pods()).map((pod) => pod.spec.nodeName)).size, 3, "one member on each node");
 });
 
 test("helm test passes", async () => {
@@ -90,88 +112,106 @@ test("helm test passes", async () => {
   assert.match(await helm("test", "one", "--namespace", "system", "--timeout", "3m"), /Phase:\s+Succeeded/);
 });
 
+test("a process that is killed runs again as the same member", async (t) => {
+  await keepsItsMembers(t, "a killed process", killProcess, hasRestarted);
+});
+
+test("clients of the Service lose no other member when the leader's process is killed", async (t) => {
+  const leader = await status("leader");
+  const [victim] = (await pods()).filter(({ metadata }) => metadata.name === leader);
+  assert.ok(victim);
+  const others = podNames(await pods()).filter((name) => name !== leader);
+  const takenOut = new Set<string>();
+  let isOver = false;
+  const watching = (async () => {
+    while (!isOver) {
+      const ready = await readyBehindService();
+      for (const name of others) if (!ready.includes(name)) takenOut.add(name);
+    }
+  })();
+  const sinceMs = performance.now();
+  await killProcess(victim);
+  await untilReady(t, "a killed leader", sinceMs, () => hasRestarted(victim));
+  isOver = true;
+  await watching;
+  assert.deepEqual([...takenOut], []);
+});
+
+/** Pods that the client Service sends to. */
+async function readyBehindService(): Promise<readonly string[]> {
+  const selector = "kubernetes.io/service-name=first-client";
+  const text = await kubectl("get", "endpointslices", "-n", "apps", "-l", selector, "-o", "json");
+  const { items } = JSON.parse(text) as {
+    items: { endpoints: { conditions: { ready?: boolean }; targetRef?: { name: string } }[] | null }[];
+  };
+  return items
+    .flatMap(({ endpoints }) => endpoints ?? [])
+    .flatMap(({ conditions, targetRef }) =>
+      conditions.ready === true && targetRef !== undefined ? [targetRef.name] : [],
+    );
+}
+
 test("a Pod that is deleted comes back with its data and its identity", async (t) => {
-  load = await ClientLoad.start(async () =>
-    (await pods()).flatMap(({ status: { podIP } }) => (podIP === undefined ? [] : [`${podIP}:2379`])),
-  );
-  const before = await memberIds();
-  const [victim] = await pods();
-  assert.ok(victim);
-  const sinceMs = performance.now();
-  await kubectl("delete", "pod", victim.metadata.name, "-n", "apps", "--wait=false");
-  await healed(t, "a deleted Pod", sinceMs, async () => {
-    const now = (await pods()).find((pod) => pod.metadata.name === victim.metadata.name);
-    return now !== undefined && now.metadata.uid !== victim.metadata.uid;
-  });
-  assert.deepEqual(await memberIds(), before);
-});
-
-test("a disk whose contents are gone is replaced under a new identity, its volume kept aside", async (t) => {
-  const before = await memberIds();
-  const [victim] = await pods();
-  assert.ok(victim);
-  const name = victim.metadata.name;
-  const volume = await kubectl(
-    "get",
-    "pvc",
-    `data-${name}`,
-    "-n",
-    "apps",
-    "-o",
-    "jsonpath={.spec.volumeName}",
-  );
-  const folder = await kubectl("get", "pv", volume, "-o", "jsonpath={.spec.hostPath.path}");
-  const sinceMs = performance.now();
-  await run("find", folder, "-mindepth", "1", "-delete");
-  await kubectl("delete", "pod", name, "-n", "apps", "--wait=false", "--grace-period=1");
-  await healed(
+  await keepsItsMembers(
     t,
-    "a wiped disk",
-    sinceMs,
-    async () => !(await pods()).some((pod) => pod.metadata.name === name),
+    "a deleted Pod",
+    ({ metadata }) => kubectl("delete", "pod", metadata.name, "-n", "apps", "--wait=false"),
+    async ({ metadata }) => {
+      const now = (await pods()).find((pod) => pod.metadata.name === metadata.name);
+      return now !== undefined && now.metadata.uid !== metadata.uid;
+    },
   );
-  const events = await kubectl("get", "events", "-n", "apps", "-o", "jsonpath={.items[*].message}");
-  assert.ok(events.includes(`${name}: it ended with DATA_LOST`), "its own last words decide");
-  const now = await memberIds();
-  assert.equal(now.length, 3);
-  assert.equal(now.filter((id) => before.includes(id)).length, 2, "one member is new");
-  const label = await kubectl(
-    ...["get", "pvc", `data-${name}`, "-n", "apps"],
-    ...["-o", "jsonpath={.metadata.labels.etcdlike\\.io/quarantined}"],
-  );
-  assert.equal(label, "true");
 });
 
-test("no write that was acknowledged is missing", async (t) => {
-  assert.ok(load);
-  const { acknowledged, retried, failed, longestGapMs, missing } = await load.verify();
-  t.diagnostic(
-    `${acknowledged} writes, ${retried} retried, ${failed} failed, longest gap ${(longestGapMs / 1000).toFixed(1)} s`,
+test("a member whose Pod and volume are deleted is replaced", async (t) => {
+  await isReplaced(t, "a deleted Pod and volume", ({ metadata: { name } }) =>
+    kubectl("delete", `pvc/data-${name}`, `pod/${name}`, "-n", "apps", "--wait=false"),
   );
-  assert.ok(acknowledged > 0);
-  assert.deepEqual(missing, []);
 });
+
+test("a member on a disk whose contents are gone is replaced, its volume kept aside", async (t) => {
+  const victim = await isReplaced(t, "a wiped disk", ({ metadata }) => wipeDisks([metadata.name]));
+  assert.equal(await lastWords(victim), "DATA_LOST", "its own last words decide");
+  assert.ok(await isKeptAside(victim));
+});
+
+test("a member with a damaged log is replaced, its volume kept aside", async (t) => {
+  const victim = await isReplaced(t, "a damaged log", async (pod) => {
+    await damageLog(await folderOf(`data-${pod.metadata.name}`));
+    await killProcess(pod);
+  });
+  assert.equal(await lastWords(victim), "WAL_DAMAGED", "its own last words decide");
+  assert.ok(await isKeptAside(victim));
+});
+
+/** Changes one byte of a write. */
+async function damageLog(folder: string): Promise<void> {
+  for (const file of globSync("**/*.wal", { cwd: folder }).sort()) {
+    const log = await open(join(folder, file), "r+");
+    try {
+      const at = (await log.readFile()).indexOf("load/");
+      if (at === -1) continue;
+      await log.write("m", at);
+      return;
+    } finally {
+      await log.close();
+    }
+  }
+  assert.fail(`no write of the load in a log below ${folder}`);
+}
 
 test("a node that is lost costs one member, which is replaced", async (t) => {
-  const [victim] = await pods();
-  assert.ok(victim);
-  const node = nodes.find(({ name }) => name === victim.spec.nodeName);
-  assert.ok(node);
-  const operatorNode = await kubectl(
-    "get",
-    "pods",
-    "-n",
-    "system",
-    "-o",
-    "jsonpath={.items[0].spec.nodeName}",
-  );
-  const sinceMs = performance.now();
-  await loseNode(node);
-  if (operatorNode === node.name) {
-    // Kubernetes itself waits five minutes before it gives the operator another node; the test does not.
-    await kubectl("delete", "pods", "-n", "system", "--all", "--force", "--grace-period=0");
-  }
-  await healed(t, "a lost node", sinceMs, async () => !(await memberNames()).includes(victim.metadata.name));
+  await isReplaced(t, "a lost node", async (victim) => {
+    const node = nodeOf(victim);
+    const operatorNode = await kubectl(
+      ...["get", "pods", "-n", "system", "-o", "jsonpath={.items[0].spec.nodeName}"],
+    );
+    await loseNode(node);
+    if (operatorNode === node.name) {
+      // Kubernetes itself waits five minutes before it gives the operator another node; the test does not.
+      await kubectl("delete", "pods", "-n", "system", "--all", "--force", "--grace-period=0");
+    }
+  });
   assert.equal(await status("votingMembers"), "3");
 });
 
@@ -181,18 +221,9 @@ test("a cluster declared again where its volumes still are is not formed a secon
     const left = await kubectl("get", "elm", "-n", "apps", "-o", "name");
     return left.trim() === "";
   });
-  await apply(kubectl, cluster);
-  await eventually("it says what is in the way", async () => {
-    const text = await kubectl(
-      "get",
-      "elc",
-      "first",
-      "-n",
-      "apps",
-      "-o",
-      "jsonpath={.status.conditions[*].message}",
-    );
-    return text.includes("volumes of a cluster of this name exist");
-  });
+  await make(cluster);
+  await eventually("it says what is in the way", async () =>
+    (await condition("Progressing", "message")).includes("volumes of a cluster of this name exist"),
+  );
   assert.equal((await kubectl("get", "elm", "-n", "apps", "-o", "name")).trim(), "");
 });

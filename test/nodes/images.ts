@@ -2,8 +2,9 @@
 import { createHash } from "node:crypto";
 import { access, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { compatibleVersion } from "../../node/lib/version.ts";
 import { debianTool } from "../tools/debian.ts";
-import { toolCache } from "../tools/toolchain.ts";
+import { exclusively, toolCache } from "../tools/lock.ts";
 import { run } from "./shell.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -11,7 +12,10 @@ export const images = {
   pause: "localhost/etcdlike-bed/pause:1",
   member: "localhost/etcdlike:0.1.0",
   operator: "localhost/etcdlike-operator:0.1.0",
+  /** A member that tells another version of itself. */
+  nextMember: "localhost/etcdlike:0.1.1",
 } as const;
+export const memberVersions = { member: compatibleVersion, nextMember: `${compatibleVersion}1` } as const;
 
 const nodeBase = "docker.io/library/node:24-bookworm-slim";
 const debianBase = "docker.io/library/debian:bookworm-slim";
@@ -19,6 +23,10 @@ const debianBase = "docker.io/library/debian:bookworm-slim";
 /** Builds what changed; returns the archives' paths. */
 export async function buildImages(): Promise<readonly string[]> {
   for (const tool of ["buildah", "debootstrap", "busybox"]) await debianTool(tool);
+  return exclusively("images", build);
+}
+
+async function build(): Promise<readonly string[]> {
   await buildBases();
   const folder = join(toolCache, `images-${await sourceKey()}`);
   if (await exists(join(folder, "complete"))) return archivesIn(folder);
@@ -42,6 +50,12 @@ export async function buildImages(): Promise<readonly string[]> {
       );
       await archive(image, join(building, `${target}.tar`));
     }
+    const next = (await buildah("from", "--pull-never", images.member)).trim();
+    const edit = `s/"${memberVersions.member}"/"${memberVersions.nextMember}"/`;
+    const file = "/opt/etcdlike/node/lib/version.js";
+    await buildah("run", "--isolation", "chroot", "--user", "0", next, "--", "sed", "-i", edit, file);
+    await buildah("commit", "--quiet", "--rm", next, images.nextMember);
+    await archive(images.nextMember, join(building, "next-node.tar"));
     const pause = (await buildah("from", "scratch")).trim();
     await buildah("copy", pause, await debianTool("busybox"), "/bin/busybox");
     await buildah("config", "--entrypoint", '["/bin/busybox", "sleep", "2147483647"]', pause);

@@ -1,7 +1,7 @@
 // A Kubernetes API server keeps its objects in a cluster of ours, over mutual TLS: thousands of them, its own
 // compaction of their histories, and a member that is killed meanwhile.
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,12 +10,13 @@ import { type ControlPlane, startControlPlane } from "../k8s/support/control-pla
 import { eventually } from "../k8s/support/eventually.ts";
 import { type Background, startInBackground } from "../tools/background.ts";
 import { kubernetesTool } from "../tools/kubectl-helm.ts";
-import { toolPath } from "../tools/toolchain.ts";
-import { gateway, killContainer, nodes } from "./bed.ts";
+import { gateway } from "./bed.ts";
 import {
-  access,
-  endpoints,
+  accessFiles,
+  etcdctl,
   firstCluster,
+  hasRestarted,
+  killProcess,
   make,
   minutes,
   pods,
@@ -24,7 +25,6 @@ import {
   useBed,
 } from "./first-cluster.ts";
 import { installOperator } from "./install.ts";
-import { run } from "./shell.ts";
 
 const objectCount = 5_000;
 const inFlight = 20;
@@ -33,7 +33,6 @@ const configMaps = "/api/v1/namespaces/default/configmaps";
 
 let kubernetes: ControlPlane;
 let folder: string;
-let clientFlags: readonly string[] = [];
 let token = "";
 let watch: Background;
 let retried = 0;
@@ -108,32 +107,13 @@ async function killMember(role: "leader" | "follower"): Promise<void> {
   const leader = await status("leader");
   const victim = (await pods()).find((pod) => (pod.metadata.name === leader) === (role === "leader"));
   assert.ok(victim);
-  const container = victim.status.containerStatuses?.[0];
-  const node = nodes.find(({ name }) => name === victim.spec.nodeName);
-  assert.ok(node && container?.containerID !== undefined);
-  await killContainer(node, container.containerID.replace("containerd://", ""));
-  await eventually(`${victim.metadata.name} runs again`, async () => {
-    const now = (await pods()).find((pod) => pod.metadata.uid === victim.metadata.uid);
-    return (now?.status.containerStatuses?.[0]?.restartCount ?? 0) > container.restartCount;
-  });
-}
-
-async function etcdctl(...args: readonly string[]): Promise<string> {
-  // Pods are asked by their addresses, which no certificate carries.
-  const flags = [...clientFlags, "--insecure-skip-tls-verify"];
-  const urls = (await endpoints()).map((endpoint) => `https://${endpoint}`).join();
-  return run(await toolPath("etcdctl"), `--endpoints=${urls}`, ...flags, ...args);
+  await killProcess(victim);
+  await eventually(`${victim.metadata.name} runs again`, () => hasRestarted(victim));
 }
 
 async function objectKeyCount(): Promise<number> {
-  const text = await etcdctl(
-    "get",
-    "/registry/configmaps/default/object-",
-    "--prefix",
-    "--count-only",
-    "-w",
-    "fields",
-  );
+  const prefix = "/registry/configmaps/default/object-";
+  const text = await etcdctl(["get", prefix, "--prefix", "--count-only", "-w", "fields"]);
   return Number(/"Count" : (\d+)/.exec(text)?.[1]);
 }
 
@@ -141,22 +121,14 @@ test("kube-apiserver is ready on a cluster of three members with mutual TLS", as
   const sinceMs = performance.now();
   await make(firstCluster({ tls: { client: { mode: "Mutual" } } }));
   await untilReady(t, "three members", sinceMs);
-  const { caPem, certPem, keyPem } = await access();
-  const file = (name: string) => join(folder, name);
-  await writeFile(file("ca.crt"), caPem);
-  await writeFile(file("client.crt"), certPem);
-  await writeFile(file("client.key"), keyPem, { mode: 0o600 });
-  clientFlags = [
-    ...[`--cacert=${file("ca.crt")}`, `--cert=${file("client.crt")}`, `--key=${file("client.key")}`],
-  ];
+  const { ca, cert, key } = await accessFiles();
   const hosts = (await pods()).map((pod) => `${pod.metadata.name}.first-peer.apps.svc.cluster.local`);
   const startedMs = performance.now();
   kubernetes = await startControlPlane({
     storage: {
       flags: [
         `--etcd-servers=${hosts.map((host) => `https://${host}:2379`).join()}`,
-        `--etcd-cafile=${file("ca.crt")}`,
-        ...[`--etcd-certfile=${file("client.crt")}`, `--etcd-keyfile=${file("client.key")}`],
+        ...[`--etcd-cafile=${ca}`, `--etcd-certfile=${cert}`, `--etcd-keyfile=${key}`],
         `--etcd-compaction-interval=${compactionIntervalSeconds}s`,
       ],
       resolverConfig: `nameserver ${gateway}\n`,
@@ -196,7 +168,7 @@ test("5,000 objects are created and seen by list and watch, and the leader is ki
 
 test("kube-apiserver's compaction runs", async (t) => {
   const compacted = await eventually("a compaction", async () => {
-    const { stdout = "", stderr = "" } = await etcdctl("get", "/registry", "--rev=2").then(
+    const { stdout = "", stderr = "" } = await etcdctl(["get", "/registry", "--rev=2"]).then(
       (stdout) => ({ stdout, stderr: "" }),
       (error: Error) => ({ stdout: "", stderr: error.message }),
     );

@@ -39,6 +39,8 @@ export class ClientLoad {
   #used: Access | undefined;
   readonly #acknowledged: string[] = [];
   #known: readonly string[] = [];
+  /** Where in that list the next call begins. */
+  #next = 0;
   readonly #clients = new Map<string, Client>();
   #retried = 0;
   #failed = 0;
@@ -129,14 +131,17 @@ export class ClientLoad {
     }
   }
 
-  /** Tries one member after the other; undefined when none answered in time. */
+  /** Tries one member after the other, first who answered last; undefined when none answered in time. */
   async #somehow(path: string, request: Uint8Array, timeoutMs: number): Promise<Uint8Array | undefined> {
     const deadline = performance.now() + timeoutMs;
     for (let attempt = 0; performance.now() < deadline; attempt++) {
-      const endpoint = this.#known[attempt % Math.max(1, this.#known.length)];
+      const endpoint = this.#known[(this.#next + attempt) % Math.max(1, this.#known.length)];
       if (attempt === 1) this.#retried++;
       const answer = endpoint === undefined ? undefined : await this.#call(endpoint, path, request);
-      if (answer !== undefined) return answer;
+      if (answer !== undefined) {
+        this.#next = (this.#next + attempt) % this.#known.length;
+        return answer;
+      }
       await sleep(50);
     }
     return undefined;

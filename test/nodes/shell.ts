@@ -6,9 +6,22 @@ const execute = promisify(execFile);
 const outputBytesMax = 64 * 1024 * 1024;
 
 /** Runs it and demands success; returns what it printed. */
-export async function run(command: string, ...args: readonly string[]): Promise<string> {
+export function run(command: string, ...args: readonly string[]): Promise<string> {
+  return runWithInput("", command, ...args);
+}
+
+/** As run, with text on its standard input. */
+export async function runWithInput(
+  input: string,
+  command: string,
+  ...args: readonly string[]
+): Promise<string> {
   try {
-    return (await execute(command, [...args], { maxBuffer: outputBytesMax })).stdout;
+    const running = execute(command, [...args], { maxBuffer: outputBytesMax });
+    // Who ends without reading it tells by the exit code what came of it.
+    running.child.stdin?.on("error", () => {});
+    running.child.stdin?.end(input);
+    return (await running).stdout;
   } catch (error) {
     const { stderr = "", stdout = "" } = error as { stderr?: string; stdout?: string };
     const tail = (stderr || stdout).slice(-2_000);

