@@ -42,14 +42,19 @@ export interface Cursor {
 }
 
 export interface BackendReader {
-  /** The stored value, or undefined. It may be kept by the caller and must not be changed. */
+  /**
+   * The stored value, or undefined. It may be kept by the caller and must not be changed. The key must not be changed
+   * later either.
+   */
   get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined;
   cursor(bucket: Bucket, range: KeyRange): Cursor;
 }
 
-/** Writes are visible to reads at once and become durable with a later flush. Keys and values are kept, not copied. */
+/** Writes are visible to reads at once and become durable with a later flush. Keys and values are copied. */
 export interface Backend extends BackendReader {
   put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void;
+  /** As `put`: the value is what the caller writes into the returned bytes, all of them and at once. */
+  reserve(bucket: Bucket, key: Uint8Array, valueBytes: number): Uint8Array;
   delete(bucket: Bucket, key: Uint8Array): void;
 }
 
@@ -58,6 +63,12 @@ export interface EngineOperation {
   readonly key: Uint8Array;
   /** Undefined deletes the key. */
   readonly value: Uint8Array | undefined;
+}
+
+/** Grouped by bucket and in key order within a bucket, each key once. */
+export interface FlushBatch extends Iterable<EngineOperation> {
+  /** All operations in the form of `arena.ts`, from one who holds them so. The buffer belongs to the caller. */
+  pack?(): ArrayBuffer;
 }
 
 export interface EngineSize {
@@ -100,9 +111,8 @@ export interface Engine extends BackendReader {
    * Applies every operation as one fully synced transaction, or none. At most one flush is under way.
    * `done` runs after it is durable and visible to reads; it never runs when the engine failed: the
    * adapter then reports a FatalError through its own `onFatal`.
-   * Operations come grouped by bucket and in key order within a bucket, each key once.
    */
-  flush(operations: Iterable<EngineOperation>, done: () => void): void;
+  flush(operations: FlushBatch, done: () => void): void;
   size(): EngineSize;
   /** All reads from now on see the generation, and so do later flushes. It is durable. Not while a flush is under way. */
   install(generation: StoreGeneration): void;

@@ -4,6 +4,8 @@
 /** Large enough to make allocation cheap, small enough that a value kept for long pins little. */
 const blockBytes = 16 * 1024;
 const sharedBytesMax = blockBytes / 8;
+/** Keys are mostly shorter, and all arrays together take half the square of it. */
+const scratchBytesMax = 512;
 
 export class Slab {
   #block = new ArrayBuffer(blockBytes);
@@ -27,3 +29,18 @@ export class Slab {
  * outside the language does: then it moves out, which costs more than all else that is done with a key.
  */
 export const keySlab = new Slab();
+
+/** Arrays that are used again and again, one of each length, for what is written and copied at once. */
+export class Scratch {
+  readonly #arrays: Uint8Array[] = [];
+
+  /** Bytes that the next call of that length hands out again. What they hold is of the last use. */
+  take(length: number): Uint8Array {
+    const known = this.#arrays[length];
+    if (known !== undefined) return known;
+    if (length > scratchBytesMax) return new Uint8Array(length);
+    while (this.#arrays.length <= length)
+      this.#arrays.push(new Uint8Array(new ArrayBuffer(this.#arrays.length)));
+    return this.#arrays[length] as Uint8Array;
+  }
+}

@@ -1,7 +1,6 @@
 // An ordered map from byte keys to values, for hot use: runs of keys in plain sorted arrays, and an array of runs.
 // Keys are compared as latin1 strings ("sort keys"), which keep exact byte order and compare several times faster
-// than byte arrays; the bytes are kept beside them and come back as they were given. Ascending inserts, the usual
-// case of revision keys, are appends that leave full runs behind.
+// than byte arrays. Ascending inserts are appends that leave full runs behind.
 
 import { assert } from "./assert.ts";
 
@@ -17,13 +16,18 @@ export function sortKeyOf(key: Uint8Array): SortKey {
   return latin1Slice.call(key, 0, key.length);
 }
 
+export function bytesOfSortKey(sortKey: SortKey): Uint8Array {
+  const bytes = new Uint8Array(sortKey.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = sortKey.charCodeAt(i);
+  return bytes;
+}
+
 /** Measured: 64 takes scattered inserts faster than 32 or 128, at 100,000 records. */
 const runLengthMax = 64;
 
 /** Parallel arrays, never empty while part of a map. */
 interface Run<V> {
   readonly sortKeys: SortKey[];
-  readonly keys: Uint8Array[];
   readonly values: V[];
   /** The map that may change this run in place. Any other clones it first. */
   readonly owner: object;
@@ -57,12 +61,12 @@ export class SortedMap<V> {
     return run.sortKeys[i] === sortKey ? run.values[i] : undefined;
   }
 
-  /** Returns the value that was there before. `key` is kept; `sortKey` is its sort key. */
-  set(sortKey: SortKey, key: Uint8Array, value: V): V | undefined {
+  /** Returns the value that was there before. */
+  set(sortKey: SortKey, value: V): V | undefined {
     this.#changes++;
     const r = Math.max(this.#runOf(sortKey), 0);
     if (r === this.#runs.length) {
-      this.#insertRun(0, { sortKeys: [sortKey], keys: [key], values: [value], owner: this.#owner });
+      this.#insertRun(0, { sortKeys: [sortKey], values: [value], owner: this.#owner });
       this.#size++;
       return undefined;
     }
@@ -75,14 +79,14 @@ export class SortedMap<V> {
     }
     this.#size++;
     if (run.sortKeys.length < runLengthMax) {
-      this.#insertAt(r, i, sortKey, key, value);
+      this.#insertAt(r, i, sortKey, value);
     } else if (i === runLengthMax && r === this.#runs.length - 1) {
-      this.#insertRun(r + 1, { sortKeys: [sortKey], keys: [key], values: [value], owner: this.#owner });
+      this.#insertRun(r + 1, { sortKeys: [sortKey], values: [value], owner: this.#owner });
     } else {
       this.#splitRun(r);
       const half = (this.#runs[r] as Run<V>).sortKeys.length;
-      if (i <= half) this.#insertAt(r, i, sortKey, key, value);
-      else this.#insertAt(r + 1, i - half, sortKey, key, value);
+      if (i <= half) this.#insertAt(r, i, sortKey, value);
+      else this.#insertAt(r + 1, i - half, sortKey, value);
     }
     return undefined;
   }
@@ -98,7 +102,6 @@ export class SortedMap<V> {
     const run = this.#writableRun(r);
     const before = run.values[i];
     run.sortKeys.splice(i, 1);
-    run.keys.splice(i, 1);
     run.values.splice(i, 1);
     if (run.sortKeys.length === 0) {
       this.#runs.splice(r, 1);
@@ -134,11 +137,10 @@ export class SortedMap<V> {
     this.#runs.forEach((run, r) => {
       const length = run.sortKeys.length;
       assert(length > 0 && length <= runLengthMax, "a run's length is in bounds", { length });
-      assert(run.keys.length === length && run.values.length === length, "a run's arrays are parallel");
+      assert(run.values.length === length, "a run's arrays are parallel");
       assert(run.sortKeys[0] === this.#firsts[r], "the first keys are those of the runs", { r });
       run.sortKeys.forEach((sortKey, i) => {
         assert(previous === undefined || previous < sortKey, "keys ascend", { r, i });
-        assert(sortKeyOf(run.keys[i] as Uint8Array) === sortKey, "sort key and key agree", { r, i });
         previous = sortKey;
       });
       count += length;
@@ -180,7 +182,6 @@ export class SortedMap<V> {
     if (run.owner === this.#owner) return run;
     const clone: Run<V> = {
       sortKeys: run.sortKeys.slice(),
-      keys: run.keys.slice(),
       values: run.values.slice(),
       owner: this.#owner,
     };
@@ -193,10 +194,9 @@ export class SortedMap<V> {
     this.#firsts.splice(r, 0, run.sortKeys[0] as SortKey);
   }
 
-  #insertAt(r: number, i: number, sortKey: SortKey, key: Uint8Array, value: V): void {
+  #insertAt(r: number, i: number, sortKey: SortKey, value: V): void {
     const run = this.#writableRun(r);
     insert(run.sortKeys, i, sortKey);
-    insert(run.keys, i, key);
     insert(run.values, i, value);
     if (i === 0) this.#firsts[r] = sortKey;
   }
@@ -206,7 +206,6 @@ export class SortedMap<V> {
     const half = run.sortKeys.length >>> 1;
     this.#insertRun(r + 1, {
       sortKeys: run.sortKeys.splice(half),
-      keys: run.keys.splice(half),
       values: run.values.splice(half),
       owner: this.#owner,
     });
@@ -219,7 +218,6 @@ export class SortedMap<V> {
     const run = this.#writableRun(r);
     if (run.sortKeys.length + next.sortKeys.length > runLengthMax >>> 1) return;
     run.sortKeys.push(...next.sortKeys);
-    run.keys.push(...next.keys);
     run.values.push(...next.values);
     this.#runs.splice(r + 1, 1);
     this.#firsts.splice(r + 1, 1);
@@ -289,8 +287,8 @@ export class SortedCursor<V> {
     return true;
   }
 
-  get key(): Uint8Array {
-    return (this.#run as Run<V>).keys[this.#current] as Uint8Array;
+  get sortKey(): SortKey {
+    return (this.#run as Run<V>).sortKeys[this.#current] as SortKey;
   }
 
   get value(): V {

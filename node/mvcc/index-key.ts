@@ -15,7 +15,7 @@
 
 import { assert } from "../lib/assert.ts";
 import type { Bucket } from "../lib/backend.ts";
-import { keySlab } from "../lib/slab.ts";
+import { keySlab, Scratch } from "../lib/slab.ts";
 import { writeUint32, writeUint64 } from "./revision.ts";
 
 /** Fully escaped, with table id and revision, a chunk stays below the 4,026 bytes that LMDB takes at 8 KiB pages. */
@@ -89,9 +89,28 @@ export interface KeyPlace {
 }
 
 /** The key of an older version. As a start it finds what is at or below (main, sub). */
-export function historyKey({ bucket, headKey }: KeyPlace, main: number, sub: number): Uint8Array {
+export function historyKey(place: KeyPlace, main: number, sub: number): Uint8Array {
+  return writeHistoryKey(keySlab.take(historyKeyBytes(place)), place, main, sub);
+}
+
+/** The same in bytes that the next call uses again. */
+export function scratchHistoryKey(place: KeyPlace, main: number, sub: number): Uint8Array {
+  return writeHistoryKey(scratch.take(historyKeyBytes(place)), place, main, sub);
+}
+
+const scratch = new Scratch();
+
+function historyKeyBytes({ headKey }: KeyPlace): number {
+  return 1 + headKey.length + historySuffixBytes;
+}
+
+function writeHistoryKey(
+  key: Uint8Array,
+  { bucket, headKey }: KeyPlace,
+  main: number,
+  sub: number,
+): Uint8Array {
   assert(sub < two32, "a sub revision fits into 32 bits", { sub });
-  const key = keySlab.take(1 + headKey.length + historySuffixBytes);
   key[0] = bucket === "index" ? 0 : 1;
   key.set(headKey, 1);
   const at = 1 + headKey.length;

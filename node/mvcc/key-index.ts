@@ -16,13 +16,14 @@ import {
   indexKey,
   type KeyPlace,
   rootTable,
+  scratchHistoryKey,
   type Table,
   tableEnd,
   tableStart,
   wholeKey,
 } from "./index-key.ts";
 import { type Revision, readUint64, writeUint64 } from "./revision.ts";
-import { decodeVersion, encodeVersion, type RecordId, type Version } from "./version.ts";
+import { decodeVersion, type RecordId, scratchVersion, type Version } from "./version.ts";
 
 /** In `index_chunks`, below all tables: the id that the next table gets. Ids are never used twice. */
 const nextTableKey = new Uint8Array(8);
@@ -141,9 +142,10 @@ export class KeyIndex {
   /** Makes `next` the newest version. `head` is the one that was, which moves behind it. Hot. */
   push(place: KeyPlace, head: Version | undefined, next: Version): void {
     if (head !== undefined) {
-      this.#backend.put("index_history", historyKey(place, head.main, head.sub), encodeVersion(head));
+      const key = scratchHistoryKey(place, head.main, head.sub);
+      this.#backend.put("index_history", key, scratchVersion(head));
     }
-    this.#backend.put(place.bucket, place.headKey, encodeVersion(next));
+    this.#backend.put(place.bucket, place.headKey, scratchVersion(next));
   }
 
   /** Forgets a version that is not the newest. */

@@ -4,23 +4,9 @@
 // flushes at random points.
 
 import { assert, must } from "../lib/assert.ts";
-import {
-  type Backend,
-  type Bucket,
-  buckets,
-  type Cursor,
-  type Engine,
-  type EngineOperation,
-  type KeyRange,
-} from "../lib/backend.ts";
+import type { Backend, Bucket, Cursor, Engine, KeyRange } from "../lib/backend.ts";
 import { compareBytes } from "../lib/bytes.ts";
-import { type SortedCursor, SortedMap, type SortKey, sortKeyOf } from "../lib/sorted-map.ts";
-
-/** Null marks a key that was deleted: it hides the layers below. */
-type LayerValue = Uint8Array | null;
-
-/** What an operation costs in memory besides its bytes, roughly: sort key, array slots, object headers. */
-const operationOverheadBytes = 128;
+import { type ChangesCursor, Layer } from "./layer.ts";
 
 export class Overlay implements Backend {
   readonly #engine: Engine;
@@ -28,9 +14,6 @@ export class Overlay implements Backend {
   #flushing: Layer | undefined;
   /** The flushing layer was handed to the engine. */
   #isSubmitted = false;
-  /** Keys given here do not change, so their sort key does not. */
-  #lastReadKey: Uint8Array | undefined;
-  #lastReadSortKey: SortKey = "";
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -55,15 +38,15 @@ export class Overlay implements Backend {
   }
 
   get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
-    const active = this.#active.records(bucket);
-    const flushing = this.#flushing?.records(bucket);
-    if (active.size > 0 || (flushing !== undefined && flushing.size > 0)) {
-      const sortKey = sortKeyOf(key);
-      this.#lastReadKey = key;
-      this.#lastReadSortKey = sortKey;
-      let found = active.get(sortKey);
-      if (found === undefined) found = flushing?.get(sortKey);
-      if (found !== undefined) return found ?? undefined;
+    const active = this.#active.changes(bucket);
+    let position = active.isEmpty ? -1 : active.find(key);
+    if (position >= 0) return active.arena.isDelete(position) ? undefined : active.arena.valueAt(position);
+    const flushing = this.#flushing?.changes(bucket);
+    if (flushing !== undefined && !flushing.isEmpty) {
+      position = flushing.find(key);
+      if (position >= 0) {
+        return flushing.arena.isDelete(position) ? undefined : flushing.arena.valueAt(position);
+      }
     }
     return this.#engine.get(bucket, key);
   }
@@ -74,16 +57,15 @@ export class Overlay implements Backend {
   }
 
   put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void {
-    this.#active.set(bucket, this.#sortKeyToWrite(key), key, value);
+    this.#active.put(bucket, key, value);
+  }
+
+  reserve(bucket: Bucket, key: Uint8Array, valueBytes: number): Uint8Array {
+    return this.#active.reserve(bucket, key, valueBytes);
   }
 
   delete(bucket: Bucket, key: Uint8Array): void {
-    this.#active.set(bucket, this.#sortKeyToWrite(key), key, null);
-  }
-
-  /** Hot: what was looked up last is often written next, under the same key object. */
-  #sortKeyToWrite(key: Uint8Array): SortKey {
-    return key === this.#lastReadKey ? this.#lastReadSortKey : sortKeyOf(key);
+    this.#active.delete(bucket, key);
   }
 
   /** Forgets everything that is not in the engine, whose store was replaced. Not while a flush is under way. */
@@ -108,7 +90,7 @@ export class Overlay implements Backend {
     if (this.#flushing === undefined) this.cut();
     const layer = must(this.#flushing, "a layer was cut");
     this.#isSubmitted = true;
-    this.#engine.flush(layer.all(), () => {
+    this.#engine.flush(layer, () => {
       assert(this.#flushing === layer, "the flush that finished is the one under way");
       // The engine's reads have seen the flush since just before this call, so no read falls between the two.
       this.#flushing = undefined;
@@ -118,61 +100,17 @@ export class Overlay implements Backend {
   }
 }
 
-/** One generation of changes: the newest value of every key changed. */
-class Layer {
-  readonly #maps = new Map<Bucket, SortedMap<LayerValue>>(buckets.map((bucket) => [bucket, new SortedMap()]));
-  #bytes = 0;
-  #operations = 0;
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  get operations(): number {
-    return this.#operations;
-  }
-
-  records(bucket: Bucket): SortedMap<LayerValue> {
-    const map = this.#maps.get(bucket);
-    assert(map !== undefined, "the bucket is known", { bucket });
-    return map;
-  }
-
-  set(bucket: Bucket, sortKey: SortKey, key: Uint8Array, value: LayerValue): void {
-    const before = this.records(bucket).set(sortKey, key, value);
-    if (before === undefined) {
-      this.#operations++;
-      this.#bytes += operationOverheadBytes + key.length;
-    } else {
-      this.#bytes -= before?.length ?? 0;
-    }
-    this.#bytes += value?.length ?? 0;
-  }
-
-  /** Every change, grouped by bucket, in key order. */
-  *all(): Generator<EngineOperation> {
-    for (const [bucket, map] of this.#maps) {
-      const cursor = map.cursor({ start: "", end: undefined, reverse: false });
-      while (cursor.next()) yield { bucket, key: cursor.key, value: cursor.value ?? undefined };
-    }
-  }
-}
-
 /** The lower cursor as seen through a layer; the lower one itself when the layer has nothing in the range. */
 function layered(layer: Layer | undefined, bucket: Bucket, range: KeyRange, lower: Cursor): Cursor {
-  const records = layer?.records(bucket);
-  if (records === undefined || records.size === 0) return lower;
-  const upper = records.cursor({
-    start: sortKeyOf(range.start),
-    end: range.end === undefined ? undefined : sortKeyOf(range.end),
-    reverse: range.reverse ?? false,
-  });
+  const changes = layer?.changes(bucket);
+  if (changes === undefined || changes.isEmpty) return lower;
+  const upper = changes.cursor(range);
   return upper.next() ? new LayeredCursor(upper, lower, range.reverse ?? false) : lower;
 }
 
 /** Merges two cursors of one range and direction; at equal keys the upper one wins, and its null hides the key. */
 class LayeredCursor implements Cursor {
-  readonly #upper: SortedCursor<LayerValue>;
+  readonly #upper: ChangesCursor;
   readonly #lower: Cursor;
   readonly #direction: 1 | -1;
   /** Whether each side stands on a record not yet passed. */
@@ -182,7 +120,7 @@ class LayeredCursor implements Cursor {
   #isStarted = false;
 
   /** The upper cursor stands on its first record, the lower one before its first. */
-  constructor(upper: SortedCursor<LayerValue>, lower: Cursor, reverse: boolean) {
+  constructor(upper: ChangesCursor, lower: Cursor, reverse: boolean) {
     this.#upper = upper;
     this.#lower = lower;
     this.#direction = reverse ? -1 : 1;

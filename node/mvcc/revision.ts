@@ -2,7 +2,7 @@
 // 8 bytes main, big-endian, '_', 8 bytes sub, big-endian, and a trailing 't' for a tombstone.
 
 import { assert } from "../lib/assert.ts";
-import { keySlab } from "../lib/slab.ts";
+import { keySlab, Scratch } from "../lib/slab.ts";
 
 /** The main revision: one for each transaction that changed something. A fresh store is at 1. */
 export type Revision = number;
@@ -17,7 +17,27 @@ export const revisionMax: Revision = Number.MAX_SAFE_INTEGER - 1;
 
 /** Orders by main, then by sub. Hot, thus a flat function of numbers. */
 export function recordKey(main: Revision, sub: number, isTombstone: boolean): Uint8Array {
-  const key = keySlab.take(isTombstone ? recordKeyBytes + 1 : recordKeyBytes);
+  return writeRecordKey(
+    keySlab.take(isTombstone ? recordKeyBytes + 1 : recordKeyBytes),
+    main,
+    sub,
+    isTombstone,
+  );
+}
+
+/** The same in bytes that the next call uses again. */
+export function scratchRecordKey(main: Revision, sub: number, isTombstone: boolean): Uint8Array {
+  return writeRecordKey(
+    scratch.take(isTombstone ? recordKeyBytes + 1 : recordKeyBytes),
+    main,
+    sub,
+    isTombstone,
+  );
+}
+
+const scratch = new Scratch();
+
+function writeRecordKey(key: Uint8Array, main: Revision, sub: number, isTombstone: boolean): Uint8Array {
   writeUint64(key, 0, main);
   key[8] = separator;
   writeUint64(key, 9, sub);

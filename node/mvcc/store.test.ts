@@ -49,6 +49,10 @@ class CountingBackend implements Backend {
     this.#backend.put(bucket, key, value);
   }
 
+  reserve(bucket: Bucket, key: Uint8Array, valueBytes: number): Uint8Array {
+    return this.#backend.reserve(bucket, key, valueBytes);
+  }
+
   delete(bucket: Bucket, key: Uint8Array): void {
     this.#backend.delete(bucket, key);
   }

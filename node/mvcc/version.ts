@@ -3,6 +3,7 @@
 // Form: flags, main, then what the flags announce: sub, create revision, version as varints, lease as 8 bytes.
 
 import { type LeaseId, leaseId, noLease } from "../lib/ids.ts";
+import { Scratch } from "../lib/slab.ts";
 import { numberSize, writeNumber } from "../wire/int64.ts";
 import type { Revision } from "./revision.ts";
 
@@ -31,8 +32,14 @@ const flags = {
 
 const leaseBytes = 8;
 
-/** Hot. */
-export function encodeVersion({
+const scratch = new Scratch();
+
+export function encodeVersion(version: Version): Uint8Array {
+  return scratchVersion(version).slice();
+}
+
+/** The same in bytes that the next call uses again. Hot. */
+export function scratchVersion({
   main,
   sub,
   isTombstone,
@@ -55,7 +62,7 @@ export function encodeVersion({
     flag |= flags.lease;
     size += leaseBytes;
   }
-  const bytes = new Uint8Array(size);
+  const bytes = scratch.take(size);
   bytes[0] = flag;
   let at = writeNumber(bytes, 1, main);
   if (sub !== 0) at = writeNumber(bytes, at, sub);

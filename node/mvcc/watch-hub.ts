@@ -119,6 +119,7 @@ export class WatchHub {
   notify({ revision, events }: RevisionEvents): void {
     assert(revision > this.#revision, "revisions are told in order", { revision, last: this.#revision });
     this.#revision = revision;
+    if (this.#index.isEmpty) return;
     if (events.length === 1) this.#deliverSingle(revision, events);
     else this.#deliverSeveral(revision, events);
     this.#announce();
@@ -327,6 +328,7 @@ export class WatchHub {
       index.add(watcher);
     }
     for (const { revision, events } of revisions) {
+      if (this.#index.isEmpty) return;
       if (events.length === 1) this.#stageSingle(index, revision, events);
       else this.#stageSeveral(index, revision, events);
     }

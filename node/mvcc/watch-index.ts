@@ -49,10 +49,14 @@ export class WatchIndex<W extends { readonly range: WatchRange }> {
     else this.#ranges.delete(start, end);
   }
 
+  get isEmpty(): boolean {
+    return this.#keys.size === 0 && this.#ranges.size === 0;
+  }
+
   /** The groups of watchers whose range contains `key`, into `found`, which is emptied first. Hot. */
   findGroups(key: Uint8Array, found: Set<W>[]): void {
     found.length = 0;
-    if (this.#keys.size === 0 && this.#ranges.size === 0) return;
+    if (this.isEmpty) return;
     const sortKey = sortKeyOf(key);
     const group = this.#keys.get(sortKey);
     if (group !== undefined) found.push(group);

@@ -6,13 +6,13 @@ import { assert, must } from "../lib/assert.ts";
 import type { Backend } from "../lib/backend.ts";
 import { emptyBytes } from "../lib/bytes.ts";
 import { type LeaseId, noLease } from "../lib/ids.ts";
-import { decodeKeyValue, encodeKeyValue } from "../wire/hot-kv.ts";
+import { decodeKeyValue, keyValueSize, writeKeyValue } from "../wire/hot-kv.ts";
 import type { KeyValue } from "../wire/rpc.ts";
 import type { KeyPlace } from "./index-key.ts";
 import { findPlace, headOf, type KeyIndex, liveVersionAt } from "./key-index.ts";
 import { endOf, type RangeOutcome, type RangeRequest } from "./range.ts";
 import { deleteEventKv, keyOfRecord, recordAt } from "./records.ts";
-import { type Revision, recordKey, revisionMax } from "./revision.ts";
+import { type Revision, recordKey, revisionMax, scratchRecordKey } from "./revision.ts";
 import type { Version } from "./version.ts";
 import { VersionWalk } from "./version-walk.ts";
 import type { WatchEvent } from "./watch-event.ts";
@@ -185,9 +185,9 @@ export class WriteTxn {
     const main = this.#main;
     const sub = this.#events.length;
     const isTombstone = kv.version === 0;
-    const record = encodeKeyValue(kv);
-    const revision = recordKey(main, sub, isTombstone);
-    this.#host.backend.put("key", revision, record);
+    const revision = scratchRecordKey(main, sub, isTombstone);
+    const record = this.#host.backend.reserve("key", revision, keyValueSize(kv));
+    writeKeyValue(record, 0, kv);
     this.#host.index.push(place, head, {
       main,
       sub,
@@ -202,7 +202,7 @@ export class WriteTxn {
       if (head !== undefined && head.lease !== noLease) {
         leases.detach(head.lease, key, recordKey(head.main, head.sub, false));
       }
-      if (kv.lease !== noLease) leases.attach(kv.lease, key, revision);
+      if (kv.lease !== noLease) leases.attach(kv.lease, key, recordKey(main, sub, false));
     }
     this.#events.push(
       isTombstone

@@ -3,12 +3,12 @@
 // gets across unseen. Between two batches it looks for messages, and the process may end there.
 
 import { parentPort, workerData } from "node:worker_threads";
+import { packArena } from "../../lib/arena.ts";
 import { must } from "../../lib/assert.ts";
 import { type Bucket, buckets, type EngineOperation } from "../../lib/backend.ts";
 import { emptyBytes } from "../../lib/bytes.ts";
 import type { FatalError } from "../../lib/fatal.ts";
 import { nodeDisk } from "../disk.ts";
-import { packArena } from "./arena.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
 import { dataFileName, Environment } from "./environment.ts";
 import { availableBytesAt } from "./errors.ts";

@@ -4,6 +4,7 @@
 // engine contract, by damaging files, and by walking every store that a test leaves behind.
 
 import { Worker } from "node:worker_threads";
+import { packArena } from "../../lib/arena.ts";
 import { assert, must } from "../../lib/assert.ts";
 import {
   type Bucket,
@@ -11,13 +12,12 @@ import {
   type Cursor,
   type DefragmentOutcome,
   type Engine,
-  type EngineOperation,
   type EngineSize,
+  type FlushBatch,
   type KeyRange,
   type StoreGeneration,
 } from "../../lib/backend.ts";
 import { FatalError } from "../../lib/fatal.ts";
-import { packArena } from "./arena.ts";
 import { extendDataFile, readDataFile } from "./data-file.ts";
 import { Defragmentation, type DefragmentationEnd } from "./defragmentation.ts";
 import { dataFileName, Environment, lockFileName, pageBytes } from "./environment.ts";
@@ -89,12 +89,12 @@ export class LmdbEngine implements Engine {
     return this.#open.reader.cursor(bucket, range);
   }
 
-  flush(operations: Iterable<EngineOperation>, done: () => void): void {
+  flush(operations: FlushBatch, done: () => void): void {
     assert(!this.#isClosing, "the engine is open");
     assert(this.#onFlushed === undefined, "one flush at a time");
     this.#onFlushed = done;
     if (this.#hasFailed) return;
-    const arena = packArena(operations);
+    const arena = operations.pack?.() ?? packArena(operations);
     if (this.#defragmentation?.isHolding === true) this.#heldArena = arena;
     else this.#write(arena);
   }

@@ -8,11 +8,13 @@
 // trailer of another length. Flags are room for compression and encryption; 0 is the only one so far.
 
 import { crc32 } from "node:zlib";
+import { roomBytes } from "../../lib/arena.ts";
 import { type Bucket, buckets } from "../../lib/backend.ts";
 import { utf8 } from "../../lib/bytes.ts";
 import { crcTables, updateCrc } from "../../lib/crc-tables.ts";
 
-export const trailerBytes = 6;
+/** Changes that wait for a flush have that much room behind each value. */
+export const trailerBytes = roomBytes;
 const format = 1;
 const flags = 0;
 

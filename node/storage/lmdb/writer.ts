@@ -1,11 +1,11 @@
 // Writes flushes into an environment, one durable transaction each. Runs in the store worker.
 
+import { ArenaReader } from "../../lib/arena.ts";
 import { assert } from "../../lib/assert.ts";
 import { buckets } from "../../lib/backend.ts";
 import { compareBytes } from "../../lib/bytes.ts";
-import { ArenaReader } from "./arena.ts";
 import { seal, seedOf, trailerBytes } from "./envelope.ts";
-import { type Database, type Environment, lastKeyOf, type PageUse } from "./environment.ts";
+import { type Database, type Environment, keyBytesMax, lastKeyOf, type PageUse } from "./environment.ts";
 
 const append = { append: true };
 const appendBucketNumber = buckets.indexOf("key");
@@ -57,6 +57,7 @@ export class StoreWriter {
       }
       assert(database !== undefined, "a bucket was chosen");
       const key = reader.bytes.subarray(reader.keyStart, reader.keyEnd);
+      assert(key.length <= keyBytesMax, "a key fits into a page", { length: key.length });
       if (reader.isDelete) {
         // False for a key that was put and deleted within one flush: it never got here.
         database.removeSync(key);

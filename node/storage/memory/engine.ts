@@ -10,10 +10,11 @@ import {
   type Engine,
   type EngineOperation,
   type EngineSize,
+  type FlushBatch,
   type KeyRange,
   type StoreGeneration,
 } from "../../lib/backend.ts";
-import { SortedMap, sortKeyOf } from "../../lib/sorted-map.ts";
+import { bytesOfSortKey, type SortedCursor, SortedMap, sortKeyOf } from "../../lib/sorted-map.ts";
 
 /** What is durable: the state after some flush. Later flushes of the engine it came from leave it alone. */
 export interface MemoryImage {
@@ -55,7 +56,7 @@ export class MemoryEngine implements Engine {
     return new MemoryCursor(this.#map(bucket), range);
   }
 
-  flush(operations: Iterable<EngineOperation>, done: () => void): void {
+  flush(operations: FlushBatch, done: () => void): void {
     assert(!this.#isClosed, "the engine is open");
     assert(this.#underWay === undefined, "one flush at a time");
     const batch = [...operations];
@@ -137,7 +138,7 @@ export class MemoryEngine implements Engine {
     for (const { bucket, key, value } of batch) {
       const map = this.#map(bucket);
       const sortKey = sortKeyOf(key);
-      const before = value === undefined ? map.delete(sortKey) : map.set(sortKey, key, value);
+      const before = value === undefined ? map.delete(sortKey) : map.set(sortKey, value);
       if (before !== undefined) this.#sizeInUseBytes -= key.length + before.length;
       if (value !== undefined) this.#sizeInUseBytes += key.length + value.length;
     }
@@ -170,7 +171,8 @@ export class MemoryGeneration implements StoreGeneration {
 }
 
 class MemoryCursor implements Cursor {
-  readonly #cursor: ReturnType<SortedMap<Uint8Array>["cursor"]>;
+  readonly #cursor: SortedCursor<Uint8Array>;
+  #key: Uint8Array | undefined;
 
   constructor(map: SortedMap<Uint8Array>, range: KeyRange) {
     this.#cursor = map.cursor({
@@ -181,11 +183,13 @@ class MemoryCursor implements Cursor {
   }
 
   next(): boolean {
+    this.#key = undefined;
     return this.#cursor.next();
   }
 
   get key(): Uint8Array {
-    return this.#cursor.key;
+    this.#key ??= bytesOfSortKey(this.#cursor.sortKey);
+    return this.#key;
   }
 
   get value(): Uint8Array {

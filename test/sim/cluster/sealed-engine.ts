@@ -5,7 +5,7 @@ import type { Bucket, Cursor, Engine, EngineOperation, KeyRange } from "../../..
 import { emptyBytes } from "../../../node/lib/bytes.ts";
 import { FatalError } from "../../../node/lib/fatal.ts";
 import type { Random } from "../../../node/lib/random.ts";
-import { type SortedMap, sortKeyOf } from "../../../node/lib/sorted-map.ts";
+import type { SortedMap } from "../../../node/lib/sorted-map.ts";
 import { faultOf, seal, seedOf, trailerBytes } from "../../../node/storage/lmdb/envelope.ts";
 import type { MemoryImage } from "../../../node/storage/memory/engine.ts";
 import { EngineWrapper } from "../defects.ts";
@@ -103,9 +103,9 @@ export function withFlippedBit(image: MemoryImage, random: Random): MemoryImage 
 function flipIn(map: SortedMap<Uint8Array>, random: Random): void {
   const cursor = map.cursor({ start: "", end: undefined, reverse: false });
   for (let left = random.below(map.size); left >= 0; left--) cursor.next();
-  const { key } = cursor;
+  const { sortKey } = cursor;
   const value = cursor.value.slice();
   const at = random.below(value.length);
   value[at] = (value[at] as number) ^ (1 << random.below(8));
-  map.set(sortKeyOf(key), key, value);
+  map.set(sortKey, value);
 }

@@ -1,0 +1,265 @@
+// One generation of the overlay's changes: the newest change of every key, as bytes in the form of a flush, and where
+// each stands, in the order of the keys. Keys that come in ascending order, as revisions do, need nothing but a list;
+// once one does not, the bucket's keys are kept as sort keys. Tested with the overlay.
+
+import { Arena } from "../lib/arena.ts";
+import { assert } from "../lib/assert.ts";
+import {
+  type Bucket,
+  buckets,
+  type EngineOperation,
+  type FlushBatch,
+  type KeyRange,
+} from "../lib/backend.ts";
+import { emptyBytes } from "../lib/bytes.ts";
+import { type SortedCursor, SortedMap, type SortKey, sortKeyOf } from "../lib/sorted-map.ts";
+
+/** What a change costs in memory besides its bytes, roughly: sort key and array slots. */
+const changeOverheadBytes = 64;
+
+export class Layer implements FlushBatch {
+  readonly #changes = new Map<Bucket, Changes>(buckets.map((bucket) => [bucket, new Changes(bucket)]));
+  #bytes = 0;
+  #keys = 0;
+
+  /** What was written, what was overwritten since included, and bookkeeping. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Distinct keys. */
+  get operations(): number {
+    return this.#keys;
+  }
+
+  changes(bucket: Bucket): Changes {
+    const changes = this.#changes.get(bucket);
+    assert(changes !== undefined, "the bucket is known", { bucket });
+    return changes;
+  }
+
+  put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void {
+    const changes = this.changes(bucket);
+    this.#note(changes, key, changes.arena.put(key, value));
+  }
+
+  reserve(bucket: Bucket, key: Uint8Array, valueBytes: number): Uint8Array {
+    const changes = this.changes(bucket);
+    const position = changes.arena.reserve(key, valueBytes);
+    this.#note(changes, key, position);
+    return changes.arena.valueAt(position);
+  }
+
+  delete(bucket: Bucket, key: Uint8Array): void {
+    const changes = this.changes(bucket);
+    this.#note(changes, key, changes.arena.delete(key));
+  }
+
+  *[Symbol.iterator](): Generator<EngineOperation> {
+    for (const [bucket, changes] of this.#changes) {
+      const { arena } = changes;
+      for (const position of changes.positions()) {
+        const value = arena.isDelete(position) ? undefined : arena.valueAt(position);
+        yield { bucket, key: arena.keyAt(position), value };
+      }
+    }
+  }
+
+  /** Hot: runs on the main thread for every flush. */
+  pack(): ArrayBuffer {
+    let length = 0;
+    for (const changes of this.#changes.values()) length += changes.packedBytes();
+    const target = new Uint8Array(length);
+    let at = 0;
+    for (const changes of this.#changes.values()) at = changes.packInto(target, at);
+    assert(at === length, "a packed layer is as long as its changes", { at, length });
+    return target.buffer;
+  }
+
+  #note(changes: Changes, key: Uint8Array, position: number): void {
+    this.#bytes += changes.arena.bytesAt(position);
+    if (!changes.note(key, position)) return;
+    this.#keys++;
+    this.#bytes += changeOverheadBytes;
+  }
+}
+
+/** The changes of one bucket. */
+export class Changes {
+  readonly arena: Arena;
+  /** Positions in the order of their keys, which is that of their arrival so far. */
+  #ascending: number[] | undefined = [];
+  /** The same once it is not. */
+  readonly #sorted = new SortedMap<number>();
+  /** Every change is the newest of its key, and stands in the order of the keys in the arena too. */
+  #isPlain = true;
+  /** Counts changes, so that a cursor notices one under it. */
+  count = 0;
+  #lastReadKey: Uint8Array | undefined;
+  #lastReadSortKey: SortKey = "";
+
+  constructor(bucket: Bucket) {
+    this.arena = new Arena(bucket);
+  }
+
+  get isEmpty(): boolean {
+    return this.count === 0;
+  }
+
+  /** The position of the key's newest change, -1 where there is none. The key does not change later. */
+  find(key: Uint8Array): number {
+    const ascending = this.#ascending;
+    if (ascending !== undefined) {
+      const at = this.#placeOf(ascending, key);
+      const position = ascending[at];
+      return position !== undefined && this.arena.compareKey(position, key) === 0 ? position : -1;
+    }
+    this.#lastReadKey = key;
+    this.#lastReadSortKey = sortKeyOf(key);
+    return this.#sorted.get(this.#lastReadSortKey) ?? -1;
+  }
+
+  /** A change of the key was added to the arena. True when it is the first one. */
+  note(key: Uint8Array, position: number): boolean {
+    this.count++;
+    const ascending = this.#ascending;
+    if (ascending !== undefined) {
+      const at = this.#placeOf(ascending, key);
+      if (at === ascending.length) {
+        ascending.push(position);
+        return true;
+      }
+      this.#isPlain = false;
+      if (this.arena.compareKey(ascending[at] as number, key) === 0) {
+        ascending[at] = position;
+        return false;
+      }
+      this.#sort(ascending);
+    }
+    // Hot: what was looked up last is often written next, under the same key object.
+    const sortKey = key === this.#lastReadKey ? this.#lastReadSortKey : sortKeyOf(key);
+    return this.#sorted.set(sortKey, position) === undefined;
+  }
+
+  cursor(range: KeyRange): ChangesCursor {
+    const { start, end, reverse = false } = range;
+    const ascending = this.#ascending;
+    if (ascending === undefined) {
+      const sorted = this.#sorted.cursor({
+        start: sortKeyOf(start),
+        end: end === undefined ? undefined : sortKeyOf(end),
+        reverse,
+      });
+      return new ChangesCursor(this, sorted);
+    }
+    const from = this.#placeOf(ascending, start);
+    const to = end === undefined ? ascending.length : this.#placeOf(ascending, end);
+    return new ChangesCursor(this, new ListCursor(ascending, from, to, reverse));
+  }
+
+  /** In the order of the keys. */
+  positions(): readonly number[] {
+    if (this.#ascending !== undefined) return this.#ascending;
+    const positions: number[] = [];
+    const cursor = this.#sorted.cursor({ start: "", end: undefined, reverse: false });
+    while (cursor.next()) positions.push(cursor.value);
+    return positions;
+  }
+
+  packedBytes(): number {
+    if (this.#isPlain) return this.arena.bytes;
+    let bytes = 0;
+    for (const position of this.positions()) bytes += this.arena.bytesAt(position);
+    return bytes;
+  }
+
+  packInto(target: Uint8Array, offset: number): number {
+    if (this.#isPlain) return this.arena.copyAllTo(target, offset);
+    let at = offset;
+    for (const position of this.positions()) at = this.arena.copyTo(target, at, position);
+    return at;
+  }
+
+  /** The first place whose key is not below the given one. Asks the last first: appends are the usual case. */
+  #placeOf(ascending: readonly number[], key: Uint8Array): number {
+    let low = 0;
+    let high = ascending.length;
+    if (high === 0) return 0;
+    const order = this.arena.compareKey(ascending[high - 1] as number, key);
+    if (order <= 0) return order === 0 ? high - 1 : high;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.arena.compareKey(ascending[middle] as number, key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #sort(ascending: readonly number[]): void {
+    this.#ascending = undefined;
+    for (const position of ascending) this.#sorted.set(sortKeyOf(this.arena.keyAt(position)), position);
+  }
+}
+
+/** Positions one after the other, in the order of their keys. */
+type PositionCursor = Pick<SortedCursor<number>, "next" | "value">;
+
+class ListCursor implements PositionCursor {
+  readonly #positions: readonly number[];
+  readonly #step: 1 | -1;
+  /** How many are left. */
+  #left: number;
+  #at: number;
+
+  constructor(positions: readonly number[], from: number, to: number, reverse: boolean) {
+    this.#positions = positions;
+    this.#step = reverse ? -1 : 1;
+    this.#left = Math.max(0, to - from);
+    this.#at = reverse ? to : from - 1;
+  }
+
+  next(): boolean {
+    if (this.#left === 0) return false;
+    this.#left--;
+    this.#at += this.#step;
+    return true;
+  }
+
+  get value(): number {
+    return this.#positions[this.#at] as number;
+  }
+}
+
+/** Stands before the first change of its range until `next` is called. Must not be used after further changes. */
+export class ChangesCursor {
+  readonly #changes: Changes;
+  readonly #positions: PositionCursor;
+  readonly #countAtStart: number;
+  #key: Uint8Array = emptyBytes;
+  #value: Uint8Array | null = null;
+
+  constructor(changes: Changes, positions: PositionCursor) {
+    this.#changes = changes;
+    this.#positions = positions;
+    this.#countAtStart = changes.count;
+  }
+
+  next(): boolean {
+    assert(this.#changes.count === this.#countAtStart, "nothing is written under an open cursor");
+    if (!this.#positions.next()) return false;
+    const { arena } = this.#changes;
+    const position = this.#positions.value;
+    this.#key = arena.keyAt(position);
+    this.#value = arena.isDelete(position) ? null : arena.valueAt(position);
+    return true;
+  }
+
+  get key(): Uint8Array {
+    return this.#key;
+  }
+
+  /** Null for a key that was deleted: it hides the layers below. */
+  get value(): Uint8Array | null {
+    return this.#value;
+  }
+}
