@@ -11,6 +11,8 @@ import { buildVersion, compatibleVersion } from "../lib/version.ts";
 import { answerChecks, answerHealth, type CheckType, checkNames, type TextResponse } from "./health.ts";
 import type { HealthMetrics, HttpStatus } from "./status-port.ts";
 
+/** Until the head of a request is there. */
+const headMs = 10_000;
 const textType = "text/plain; charset=utf-8";
 
 export interface HttpServerOptions {
@@ -37,6 +39,7 @@ export interface MemberHttpServer {
 export async function createHttpServer(options: HttpServerOptions): Promise<MemberHttpServer> {
   const app = fastify({
     logger: false,
+    http: { headersTimeout: headMs, connectionsCheckingInterval: headMs / 10 },
     forceCloseConnections: "idle",
     clientErrorHandler: answerBadRequest,
   });

@@ -193,8 +193,10 @@ export function decode(type: string, bytes: Uint8Array): Message {
     const name = field?.name ?? `#${tag >>> 3}`;
     if (field === undefined) message[name] = raw;
     else if (!field.repeated) message[name] = typed(field.type, raw);
-    else
-      message[name] = [...((message[name] as readonly Value[] | undefined) ?? []), ...unpacked(field, raw)];
+    else {
+      message[name] ??= [];
+      (message[name] as Value[]).push(...unpacked(field, raw));
+    }
   }
   return message;
 }

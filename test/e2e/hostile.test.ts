@@ -1,0 +1,268 @@
+// Hostile clients of a real member: names that JavaScript knows, protobuf bombs, storms of connections, watches and
+// leases. After each the member serves somebody honest, and at the end it is still the same process.
+//
+// What the parts do alone is tested beside them: node/grpc/hostile*.test.ts (frames, messages), node/hostile-http.test.ts
+// (HTTP routes), node/peer/hostile.test.ts (peer port), node/tls/hostile.test.ts (TLS), test/conformance (edges of values).
+import assert from "node:assert/strict";
+import { connect, type Socket } from "node:net";
+import { after, afterEach, before, test } from "node:test";
+import { Flag } from "../../node/grpc/http2/protocol.ts";
+import { frameBytes, isEndOf, message, RawClient, uint32 } from "../../node/grpc/testing/raw-client.ts";
+import { must } from "../../node/lib/assert.ts";
+import { TestClient } from "../conformance/client.ts";
+import type { Message } from "../conformance/messages.ts";
+import { freePorts, type Member, start } from "../tools/member.ts";
+import { membersOf } from "./support/clusters.ts";
+import { keyValue, put, succeed } from "./support/kv.ts";
+import { inMebibytes, mebibyte, memoryOf } from "./support/memory.ts";
+
+const prototypeNames = ["__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "valueOf"];
+const idleConnections = 5_000;
+const slowConnections = 500;
+/** Twice as many as one stream may have. */
+const watches = 200_000;
+const leases = 100_000;
+/** What a storm may leave in memory: room that V8 and the allocator keep. */
+const leftBytesMax = 128 * mebibyte;
+const liveness = { timeout: 300_000 };
+/** Node itself would let slow heads go after 60 to 90 s. */
+const deadlines = { timeout: 45_000 };
+const kv = "/etcdserverpb.KV";
+
+let member: Member;
+let client: TestClient;
+let hasEnded = false;
+
+before(async () => {
+  const ports = await freePorts();
+  const flags = ["--name", "__proto__", "--initial-cluster", `__proto__=http://127.0.0.1:${ports.peer}`];
+  member = await start({ kind: "etcdlike", ports, flags });
+  void member.exited.then(() => {
+    hasEnded = true;
+  });
+  client = new TestClient(member.endpoint);
+});
+
+afterEach(async () => {
+  assert.equal(hasEnded, false, "the member is alive");
+  await put(client, "honest", "1");
+  assert.equal(await keyValue(client, "honest"), "1");
+  assert.equal((await fetch(`${member.clientUrl}/health`)).status, 200);
+  assert.equal((await fetch(`${member.peerUrl}/version`)).status, 200);
+});
+
+after(async () => {
+  client.close();
+  await member.stop();
+});
+
+test("names that every object of JavaScript knows: the member's, keys, values, leases, watches", async () => {
+  assert.deepEqual(
+    (await membersOf(client)).map(({ name }) => name),
+    ["__proto__"],
+  );
+  const stream = client.watch();
+  stream.send({ create_request: { key: "_", range_end: "\x7f" } });
+  for (const name of prototypeNames) {
+    assert.equal(await keyValue(client, name), undefined);
+    await put(client, name, name);
+    assert.equal(await keyValue(client, name), name);
+  }
+  const count = (received: readonly Message[]): number =>
+    received.flatMap(({ events }) => (events ?? []) as Message[]).length;
+  assert.ok(await stream.until((received) => count(received) >= prototypeNames.length, 30_000));
+  for (const name of prototypeNames) {
+    const compare = [{ key: name, target: "VALUE", result: "EQUAL", value: name }];
+    const success = [{ request_delete_range: { key: name } }];
+    assert.equal((await succeed(client, "Txn", { compare, success }))["succeeded"], true);
+    assert.equal(await keyValue(client, name), undefined);
+  }
+  stream.cancel();
+});
+
+/** What comes of a request whose bytes are these. */
+async function ask(path: string, body: Uint8Array): Promise<{ code: string; text: string }> {
+  const raw = await RawClient.open(member.ports.client);
+  raw.headers(1, path);
+  const framed = message(body);
+  for (let at = 0; at < framed.length; at += 16_384) {
+    const sent = at + 16_384;
+    await raw.until(() => raw.isClosed || sent <= 65_535 + granted(raw, 0));
+    raw.data(1, framed.subarray(at, sent), sent >= framed.length);
+  }
+  const { fields } = await raw.answer(1);
+  raw.close();
+  return { code: fields["grpc-status"] ?? "none", text: fields["grpc-message"] ?? "" };
+}
+
+function granted({ frames }: RawClient, streamId: number): number {
+  let bytes = 0;
+  for (const { type, streamId: id, payload } of frames) {
+    if (type === 8 && id === streamId) bytes += payload.readUInt32BE();
+  }
+  return bytes;
+}
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  for (let left = value; ; left = Math.floor(left / 128)) {
+    if (left < 128) return Buffer.from([...bytes, left]);
+    bytes.push((left % 128) | 0x80);
+  }
+}
+
+/** A field that holds these bytes. */
+function field(number: number, bytes: Uint8Array): Buffer {
+  return Buffer.concat([varint(number * 8 + 2), varint(bytes.length), bytes]);
+}
+
+/** A transaction in a transaction, and so on. */
+function nested(levels: number): Buffer {
+  let bytes: Buffer = Buffer.alloc(0);
+  for (let level = 0; level < levels; level++) bytes = field(2, field(4, bytes));
+  return bytes;
+}
+
+test("protobuf that is made to be costly is refused, or read as etcd reads it", async () => {
+  const millions = Buffer.alloc(1_500_000, Buffer.from("1200", "hex"));
+  const [exhausted, internal, invalid] = ["8", "13", "3"];
+  const table: readonly (readonly [string, string, Uint8Array, string, RegExp])[] = [
+    ["750,000 empty operations", "Txn", millions, invalid, /too many operations in txn request/],
+    [
+      "750,000 empty compares",
+      "Txn",
+      Buffer.alloc(1_500_000, Buffer.from("0a00", "hex")),
+      invalid,
+      /too many/,
+    ],
+    ["10,000 transactions in each other", "Txn", nested(10_000), internal, /nested|levels|unmarshal/],
+    ["a varint of eleven bytes", "Range", Buffer.from("18ffffffffffffffffffff01", "hex"), internal, /./],
+    ["a length beyond the end", "Range", Buffer.from("0affffffff0f61", "hex"), internal, /./],
+    ["a length of 2^63", "Range", Buffer.from("0affffffffffffffff7f", "hex"), internal, /./],
+    ["a field that is a number where bytes belong", "Range", Buffer.from("0801", "hex"), internal, /./],
+    ["field number 0", "Range", Buffer.from("0201", "hex"), internal, /./],
+    ["a group without an end", "Range", Buffer.alloc(1_000, 0x0b), internal, /./],
+    ["groups in groups", "Range", Buffer.alloc(1_500_000, 0x7b), internal, /./],
+    ["more than a message may be", "Put", field(2, Buffer.alloc(3 * mebibyte)), exhausted, /larger than max/],
+  ];
+  for (const [what, name, body, code, text] of table) {
+    const answer = await ask(`${kv}/${name}`, body);
+    assert.equal(answer.code, code, `${what}: ${answer.text}`);
+    assert.match(answer.text, text, what);
+  }
+  const put = Buffer.concat([field(1, Buffer.from("k")), field(2, Buffer.from("v"))]);
+  const unknown = Buffer.concat([put, field(999, Buffer.alloc(1000)), Buffer.from("f83e01", "hex"), put]);
+  assert.equal((await ask(`${kv}/Put`, unknown)).code, "0", "fields that nobody knows are skipped");
+  const twice = field(
+    2,
+    Buffer.concat([field(2, field(1, Buffer.from("k"))), field(1, field(1, Buffer.from("k")))]),
+  );
+  assert.equal((await ask(`${kv}/Txn`, twice)).code, "0", "of two operations in one the last counts");
+});
+
+function plain(port: number, opening: string | Uint8Array): Socket {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  socket.resume();
+  socket.write(opening);
+  return socket;
+}
+
+test("connections that say nothing, or a byte at a time, are let go", deadlines, async () => {
+  const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  const settings = frameBytes(4, 0, 0, new Uint8Array());
+  const block = Buffer.from([...settings, ...frameBytes(1, 0, 1, Buffer.of(0x82)), 0, 0, 5, 9]);
+  const { client: clientPort, peer } = member.ports;
+  const slow: readonly (readonly [port: number, opening: Uint8Array, rest: Uint8Array])[] = [
+    [clientPort, Buffer.alloc(0), Buffer.from(preface)],
+    [clientPort, Buffer.concat([Buffer.from(preface), block]), Buffer.from([0, 0, 0, 0, 1])],
+    [clientPort, Buffer.from("GET /version HTTP/1.1\r\n"), Buffer.from("X-Slow: 1234567890")],
+    [peer, Buffer.from("POST /raft HTTP/1.1\r\n"), Buffer.from("X-Slow: 1234567890")],
+  ];
+  const before = await memoryOf(member.pid);
+  const sockets: Socket[] = [];
+  const drips: NodeJS.Timeout[] = [];
+  for (let i = 0; i < idleConnections; i++) {
+    sockets.push(plain(i % 10 === 0 ? peer : clientPort, ""));
+    if (i % 100 === 99) await put(client, `idle ${i}`, "1");
+  }
+  for (let i = 0; i < slowConnections; i++) {
+    const [port, opening, rest] = slow[i % slow.length] as (typeof slow)[number];
+    const socket = plain(port, opening);
+    sockets.push(socket);
+    let at = 0;
+    drips.push(
+      setInterval(() => !socket.destroyed && socket.write(Buffer.of(rest[at++ % rest.length] ?? 0)), 1000),
+    );
+  }
+  await Promise.all(
+    sockets.map((socket) => socket.closed || new Promise((resolve) => socket.once("close", resolve))),
+  );
+  for (const drip of drips) clearInterval(drip);
+  const left = (await memoryOf(member.pid)).anonymous - before.anonymous;
+  assert.ok(left < leftBytesMax, `${inMebibytes(left)} are left`);
+});
+
+test("a storm of watches on one stream is answered, and goes with its stream", liveness, async () => {
+  const before = await memoryOf(member.pid);
+  const raw = await RawClient.open(member.ports.client);
+  raw.frame(8, 0, 0, uint32(0x7000_0000));
+  raw.headers(1, "/etcdserverpb.Watch/Watch");
+  const create = message(field(1, field(1, Buffer.from("storm"))));
+  const perFrame = 500;
+  const frame = Buffer.concat(Array.from({ length: perFrame }, () => create));
+  const window = { connection: 65_535, stream: 256 * 1024 };
+  let answers = "";
+  /** Takes what came: answers, whose room is given back, and room for more requests. */
+  const take = (): void => {
+    for (const { type, payload, streamId } of raw.frames.splice(0)) {
+      if (type === 8) window[streamId === 0 ? "connection" : "stream"] += payload.readUInt32BE();
+      if (type !== 0) continue;
+      answers = payload.toString("latin1");
+      raw.frame(8, 0, 1, uint32(payload.length));
+    }
+  };
+  for (let count = 0; count < watches && !raw.isClosed; count += perFrame) {
+    await raw.until(() => {
+      take();
+      return raw.isClosed || Math.min(window.connection, window.stream) >= frame.length;
+    });
+    raw.data(1, frame, false);
+    window.connection -= frame.length;
+    window.stream -= frame.length;
+  }
+  await raw.until(() => {
+    take();
+    return raw.isClosed || answers.includes("too many watches on one stream");
+  });
+  assert.equal(raw.isClosed, false);
+  await put(client, "storm", "1");
+  raw.close();
+  await put(client, "storm", "2");
+  const left = (await memoryOf(member.pid)).anonymous - before.anonymous;
+  assert.ok(left < 4 * leftBytesMax, `${inMebibytes(left)} are left`);
+});
+
+test("a hundred thousand leases are granted, listed and looked up", liveness, async () => {
+  const raw = await RawClient.open(member.ports.client);
+  raw.frame(8, 0, 0, uint32(0x7000_0000));
+  const perWave = 500;
+  const grant = message(Buffer.from("08a09902", "hex"));
+  for (let granted = 0; granted < leases; granted += perWave) {
+    raw.frames.length = 0;
+    const parts: Buffer[] = [];
+    for (let id = 2 * granted + 1; id < 2 * (granted + perWave); id += 2) {
+      parts.push(frameBytes(1, Flag.endHeaders, id, raw.block("/etcdserverpb.Lease/LeaseGrant")));
+      parts.push(frameBytes(0, Flag.endStream, id, grant));
+    }
+    raw.write(Buffer.concat(parts));
+    const ended = (): number => raw.frames.filter((frame) => isEndOf(frame, frame.streamId)).length;
+    await raw.until(() => raw.isClosed || ended() === perWave);
+    assert.equal(raw.isClosed, false);
+  }
+  raw.close();
+  const listed = (await succeed(client, "LeaseLeases", {}))["leases"] as readonly Message[];
+  assert.ok(listed.length >= leases);
+  const { ID } = must(listed[leases / 2], "there are as many");
+  assert.ok(Number((await succeed(client, "LeaseTimeToLive", { ID: ID as bigint }))["TTL"]) > 0);
+});
