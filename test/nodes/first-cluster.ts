@@ -186,12 +186,30 @@ export async function untilReady(
   sinceMs: number,
   isOver: () => Promise<boolean> = async () => true,
 ): Promise<void> {
-  await eventually(
-    `${what}: Ready`,
-    async () => (await isOver()) && (await condition("Ready")) === "True",
-    readyTimeoutMs,
-  );
+  try {
+    const ask = async () => (await isOver()) && (await condition("Ready")) === "True";
+    await eventually(`${what}: Ready`, ask, readyTimeoutMs);
+  } catch (cause) {
+    // Nothing of it is left after the test.
+    throw new Error(`${what}\n${await situation()}`, { cause });
+  }
   t.diagnostic(`${what}: Ready after ${((performance.now() - sinceMs) / 1000).toFixed(1)} s`);
+}
+
+/** What somebody would look at first. */
+export async function situation(): Promise<string> {
+  const cli = await kubectlFor(adminKubeconfig);
+  const parts = [
+    ["get", "nodes"],
+    ["get", "elc,elm,pods,pvc", "-n", "apps", "-o", "wide"],
+    ["get", "elc", "-n", "apps", "-o", "jsonpath={.items[*].status}"],
+    ["get", "pods", "-n", "system", "-o", "wide"],
+    ["logs", "-n", "system", "deployments/one-etcdlike-operator", "--tail=20"],
+  ].map(async (args) => {
+    const { stdout, stderr } = await cli.attempt(...args);
+    return `${stdout}${stderr}`.trim();
+  });
+  return (await Promise.all(parts)).join("\n");
 }
 
 const loads: ClientLoad[] = [];
