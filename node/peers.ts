@@ -62,6 +62,7 @@ export class Peers {
         },
         isRemoved: (id) => this.#replica?.members.isRemoved(id) ?? false,
         reportUnreachable: (id) => this.#replica?.reportUnreachable(id),
+        reportGone: (id) => this.#replica?.reportGone(id),
         reportSnapshot: (id, ok) => this.#replica?.reportSnapshot(id, ok),
         onRemoved: () => options.onFatal(removedError(contents)),
       },

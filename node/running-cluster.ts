@@ -31,6 +31,7 @@ export function strangerCalls(dialer: Dialer, logger: Logger, timeoutMs = askTim
       receive() {},
       isRemoved: () => false,
       reportUnreachable() {},
+      reportGone() {},
       reportSnapshot() {},
       onRemoved() {},
     },

@@ -17,6 +17,8 @@ export interface RaftPort {
   isRemoved(id: NodeId): boolean;
   /** Messages to this peer were lost. Never called from within `send`. */
   reportUnreachable(id: NodeId): void;
+  /** The peer's process has ended: streams to it stood, and now its address refuses connections. May be called again. */
+  reportGone(id: NodeId): void;
   /** What became of a MsgSnap: once for each. Never called from within `send`. */
   reportSnapshot(id: NodeId, ok: boolean): void;
   /** A peer says that this member was removed from the cluster. May be called again. */

@@ -31,6 +31,8 @@ export class StreamReader {
   #retryMs: number;
   #isStopped = false;
   #isConnected = false;
+  /** A stream stood since the last dial that was refused. */
+  #hasStood = false;
 
   constructor(options: StreamReaderOptions) {
     this.#options = options;
@@ -117,6 +119,7 @@ export class StreamReader {
       return;
     }
     this.#isConnected = true;
+    this.#hasStood = true;
     settings.logger.info("established TCP streaming connection with remote peer", {
       "stream-reader-type": streamNames[kind],
       ...this.#ids,
@@ -168,7 +171,10 @@ export class StreamReader {
         ...this.#ids,
         error: errorText(error),
       });
-    } else picker.failed(url);
+    } else {
+      picker.failed(url);
+      if (isRefused(error)) this.#refused();
+    }
     status.deactivate(`${action} ${hexId(peerId)} on ${name}`, error);
     const { clock, limits } = settings;
     this.#retry = clock.after(this.#retryMs, () => {
@@ -178,8 +184,19 @@ export class StreamReader {
     this.#retryMs = Math.min(this.#retryMs * 2, limits.retryMsMax);
   }
 
+  /** The kernel of the peer's machine says so: nobody listens there. */
+  #refused(): void {
+    if (!this.#hasStood) return;
+    this.#hasStood = false;
+    this.#options.settings.raft.reportGone(this.#options.peerId);
+  }
+
   get #ids(): Readonly<Record<string, string>> {
     const { settings, peerId } = this.#options;
     return { "local-member-id": hexId(settings.local.nodeId), "remote-peer-id": hexId(peerId) };
   }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createSocketServer } from "node:net";
 import { type TestContext, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { utf8 } from "../lib/bytes.ts";
 import { type NodeId, nodeId } from "../lib/ids.ts";
 import { compatibleVersion } from "../lib/version.ts";
@@ -290,4 +291,31 @@ test("a peer that needs TLS is out of reach without it, and stops nothing", asyn
   one.transport.send([message("MsgHeartbeat", { from: one.id, to: other, term: 1 })]);
   await eventually(() => one.unreachable.length === 1);
   await eventually(() => one.warnings.some((text) => text.includes("only http is set up")));
+});
+
+test("a peer that is there no more is reported once as gone, and again after it was back", async (t) => {
+  const [one, two] = await startPair(t);
+  for (let round = 1; round <= 2; round++) {
+    await two.closeServer();
+    await eventually(() => one.gone.length >= round);
+    // Both streams stood, and each of them is dialed on and on.
+    await delay(300);
+    assert.ok(one.gone.length <= 2 * round, `${one.gone.length} reports`);
+    assert.ok(one.gone.every((id) => id === two.id));
+    one.gone.length = round;
+    await two.listen();
+    await eventually(() => one.transport.isFullyConnected(two.id));
+  }
+});
+
+test("a peer that was never reached, or resets connections, is not gone", async (t) => {
+  const one = await startMember(t, 1);
+  const resetting = createSocketServer((socket) => socket.resetAndDestroy());
+  await new Promise<void>((resolve) => resetting.listen(0, "127.0.0.1", resolve));
+  t.after(() => resetting.close());
+  const { port } = resetting.address() as AddressInfo;
+  one.transport.addPeer(nodeId(2), ["http://127.0.0.1:1"]);
+  one.transport.addPeer(nodeId(3), [`http://127.0.0.1:${port}`]);
+  await delay(500);
+  assert.deepEqual(one.gone, []);
 });

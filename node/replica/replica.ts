@@ -30,6 +30,7 @@ import { Background } from "./background.ts";
 import { ConfChanges } from "./conf-changes.ts";
 import { type DurableState, readDurableState, writeConfState } from "./durable-state.ts";
 import { Flusher } from "./flusher.ts";
+import { GoneLeader } from "./gone-leader.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { createMachines } from "./machines.ts";
 import { electionTimeoutMs, type ReplicaOptions, requestTimeoutMs } from "./options.ts";
@@ -88,6 +89,7 @@ export class Replica {
   readonly #background: Background;
   readonly #publisher: Publisher;
   readonly #autoCompactor: AutoCompactor | undefined;
+  readonly #goneLeader: GoneLeader;
   #lifecycle: Lifecycle = "created";
   #leaderElectedMs = Number.NEGATIVE_INFINITY;
   #softState: SoftState = { lead: noNode, state: "StateFollower" };
@@ -248,6 +250,7 @@ export class Replica {
     });
     this.#keeper = this.#createKeeper();
     this.#autoCompactor = this.#createAutoCompactor();
+    this.#goneLeader = this.#createGoneLeader();
   }
 
   /**
@@ -521,6 +524,11 @@ export class Replica {
     this.#driveSoon();
   }
 
+  /** The process of this member has ended: its address refuses connections. */
+  reportGone(id: NodeId): void {
+    if (this.#lifecycle === "running") this.#goneLeader.onGone(id);
+  }
+
   /** What became of a MsgSnap to this peer. */
   reportSnapshot(id: NodeId, ok: boolean): void {
     if (this.#lifecycle !== "running") return;
@@ -635,6 +643,28 @@ export class Replica {
       },
       hasCheckpoints: hasLeaseCheckpoints,
       onExpired: () => metrics.leasesExpired.increment(),
+    });
+  }
+
+  #createGoneLeader(): GoneLeader {
+    const { nodeId, clock, heartbeatIntervalMs, preVote } = this.#options;
+    return new GoneLeader({
+      nodeId,
+      clock,
+      heartbeatIntervalMs,
+      preVote,
+      voters: () => this.#applyLoop.state.confState.voters,
+      leader: () => this.leader,
+      term: () => this.term,
+      forgetLeader: () => {
+        this.#rawNode.forgetLeader();
+        this.#driveSoon();
+      },
+      campaign: () => {
+        if (this.#lifecycle !== "running") return;
+        this.#rawNode.campaign();
+        this.#driveSoon();
+      },
     });
   }
 

@@ -39,6 +39,7 @@ export class TestMember {
   readonly transport: Transport;
   readonly received: Message[] = [];
   readonly unreachable: NodeId[] = [];
+  readonly gone: NodeId[] = [];
   readonly snapshotReports: (readonly [NodeId, boolean])[] = [];
   readonly removed = new Set<NodeId>();
   readonly roundTrips: number[] = [];
@@ -67,6 +68,7 @@ export class TestMember {
         receive: (message) => this.received.push(message),
         isRemoved: (peer) => this.removed.has(peer),
         reportUnreachable: (peer) => this.unreachable.push(peer),
+        reportGone: (peer) => this.gone.push(peer),
         reportSnapshot: (peer, ok) => this.snapshotReports.push([peer, ok]),
         onRemoved: () => {
           this.removedCount++;

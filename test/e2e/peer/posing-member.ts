@@ -135,6 +135,7 @@ export class PosingMember {
         receive: (message) => this.#receive(message),
         isRemoved: () => false,
         reportUnreachable: (id) => this.#node.reportUnreachable(id),
+        reportGone() {},
         reportSnapshot: (id, ok) => this.#node.reportSnapshot(id, ok),
         onRemoved: () => {
           this.wasRemoved = true;

@@ -42,6 +42,9 @@ export interface SimClusterOptions {
 
 const clusterId = 0x14f7c3a90bd2e681n;
 const checkEveryEvents = 200;
+/** After an end of a connection, and that many see it refused then. */
+const redialMs = 100;
+const noticePercent = 70;
 /** A sender hears of a store's arrival by then. */
 const storeReportMs = 600;
 
@@ -162,6 +165,18 @@ export class SimCluster {
     const { replica } = member;
     if (replica !== undefined) this.#options.hooks.onEnds(replica, !member.isLost);
     member.crash(isPowerCut);
+    if (replica !== undefined && !isPowerCut) this.#tellOthers(member);
+  }
+
+  /** A machine that goes on refuses connections to a process that has ended; those who dial soon enough learn of it. */
+  #tellOthers(gone: SimMember): void {
+    const { networkRandom } = this.#options;
+    for (const other of this.members.values()) {
+      if (other === gone || networkRandom.below(100) >= noticePercent) continue;
+      this.after(redialMs + networkRandom.below(redialMs), "refused", () => {
+        if (gone.replica === undefined) other.replica?.reportGone(gone.id);
+      });
+    }
   }
 
   /** What a paused member is sent waits for it, as in the buffers of its sockets. */

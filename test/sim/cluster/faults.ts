@@ -40,6 +40,7 @@ export class Faults {
       [6, (member) => this.#setClockRate(member)],
       [3, (member) => this.#failDisk(member)],
       [5, (member) => this.#transferTo(member)],
+      [4, (member) => this.#misreport(member)],
       [13, () => this.#changes.begin()],
     ];
   }
@@ -138,6 +139,14 @@ export class Faults {
   }
 
   // Processes and machines.
+
+  /** Every other member but a few believes that the process of this one has ended, whatever is true. */
+  #misreport({ id }: SimMember): void {
+    this.#cluster.note("false reports of an end");
+    for (const other of this.#cluster.members.values()) {
+      if (other.id !== id && this.#random.below(4) > 0) other.replica?.reportGone(id);
+    }
+  }
 
   #crashIfUp(member: SimMember, isPowerCut: boolean): void {
     if (member.replica !== undefined) this.#crash(member, isPowerCut);

@@ -37,6 +37,7 @@ export const happenings = [
   "damaged stores refused",
   "wiped disks",
   "transfers",
+  "false reports of an end",
   "stores sent",
   "members: add",
   "members: promote",

@@ -268,3 +268,43 @@ test("W7: two snapshots in quick succession leave a follower that runs, and star
   stage.awaitLeader();
   stage.awaitAgreement();
 });
+
+test("a leader whose process is seen to end is followed by another before an election timeout has passed", () => {
+  const stage = new Stage({ voters: 3 });
+  const gone = stage.awaitLeader();
+  const survivors = othersThan(stage, gone.nodeId) as [NodeId, NodeId];
+  stage.write(gone.nodeId, "k", "before");
+  stage.awaitAgreement();
+  // Early in the lease that both give it.
+  stage.runFor(20);
+  const { term } = gone;
+  stage.member(gone.nodeId).crash(false);
+  for (const id of survivors) stage.replica(id).reportGone(gone.nodeId);
+  const goneMs = stage.nowMs;
+  const next = stage.awaitLeader();
+  assert.ok(stage.nowMs - goneMs < 500, `${stage.nowMs - goneMs} ms of the cluster's time`);
+  assert.equal(next.term, term + 1);
+  assert.equal(next.nodeId, survivors[0], "the one with the lowest id");
+  stage.write(next.nodeId, "k", "after");
+});
+
+test("a leader that is well leads on, and in the same term, whatever one member or all others have heard", () => {
+  const stage = new Stage({ voters: 3 });
+  const leader = stage.awaitLeader();
+  const [one, two] = othersThan(stage, leader.nodeId) as [NodeId, NodeId];
+  const { term } = leader;
+  stage.replica(one).reportGone(leader.nodeId);
+  stage.runFor(2_000);
+  assert.ok(leader.isLeader && leader.term === term);
+  assert.equal(stage.replica(one).leader, leader.nodeId);
+  // Nobody but the leader's followers is meant.
+  stage.replica(one).reportGone(two);
+  leader.reportGone(one);
+  leader.reportGone(leader.nodeId);
+  stage.runFor(2_000);
+  assert.ok(leader.isLeader && leader.term === term);
+  for (const id of [one, two]) stage.replica(id).reportGone(leader.nodeId);
+  stage.runFor(2_000);
+  assert.ok(stage.running.some(({ isLeader }) => isLeader));
+  stage.write(one, "k", "v");
+});
