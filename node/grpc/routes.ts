@@ -3,7 +3,7 @@
 
 import type { BidiHandler, DirectHandler, ServerStreamHandler, UnaryHandler } from "../api/call.ts";
 import { assert } from "../lib/assert.ts";
-import type { Codec, Pieces } from "../wire/codec.ts";
+import type { Codec, Encoding, Pieces } from "../wire/codec.ts";
 import type { Method } from "../wire/services.ts";
 
 interface RouteBase {
@@ -13,6 +13,7 @@ interface RouteBase {
   /** Throws WireError. */
   readonly decode: (bytes: Uint8Array) => unknown;
   readonly encode: (response: unknown) => Uint8Array;
+  readonly encoding: Encoding<unknown> | undefined;
   /** A large response in pieces, which stay as they are. Undefined for any other. */
   readonly encodePieces: (response: unknown) => Pieces | undefined;
 }
@@ -83,6 +84,7 @@ function base<Request, Response>(method: MethodOf<Request, Response>): RouteBase
     service: method.service,
     decode: (bytes) => request.decode(bytes),
     encode: (message) => response.encode(message as Response),
+    encoding: response.encoding as Encoding<unknown> | undefined,
     encodePieces: (message) => response.encodePieces?.(message as Response),
   };
 }

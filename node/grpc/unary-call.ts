@@ -12,7 +12,6 @@ import {
   encodingFields,
   framedPieces,
   frameOf,
-  secondsSince,
 } from "./call.ts";
 import { isKnownEncoding, unknownEncoding } from "./compression.ts";
 import type { Mortal } from "./deadlines.ts";
@@ -96,12 +95,20 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
       release?.();
       return;
     }
-    const { route, metrics } = this.#target;
+    const { route } = this.#target;
     const connection = this.#connection;
     const isPlain = this.#head.encoding !== "gzip";
     let length: number;
     try {
       const pieces = isPlain ? route.encodePieces(response) : undefined;
+      if (isPlain && pieces === undefined && route.encoding !== undefined) {
+        length = route.encoding.size(response);
+        if (connection.answerEncoded(this.#streamId, this.#stream, route.encoding, response, length)) {
+          release?.();
+          this.#answered(length);
+          return;
+        }
+      }
       const bytes = pieces === undefined ? route.encode(response) : noBytes;
       length = pieces?.size ?? bytes.length;
       if (pieces !== undefined || !isPlain || !connection.answer(this.#streamId, this.#stream, bytes)) {
@@ -120,9 +127,14 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
       this.fail(error);
       return;
     }
-    metrics.sent(length);
-    this.#end("OK");
-    this.#host.onAnswered(this.#target, connection, performance.now() - this.#startMs, length);
+    this.#answered(length);
+  }
+
+  #answered(length: number): void {
+    this.#target.metrics.sent(length);
+    const tookMs = performance.now() - this.#startMs;
+    this.#end("OK", tookMs);
+    this.#host.onAnswered(this.#target, this.#connection, tookMs, length);
   }
 
   fail(error: unknown): void {
@@ -225,14 +237,17 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
     this.#listeners?.notify();
   }
 
-  #end(code: Parameters<Target["metrics"]["handled"]>[0]): void {
+  #end(
+    code: Parameters<Target["metrics"]["handled"]>[0],
+    tookMs: number = performance.now() - this.#startMs,
+  ): void {
     this.#isEnded = true;
     this.#listeners = undefined;
     this.#incoming = undefined;
     if (this.#stream !== undefined && this.deadlineMs !== Number.POSITIVE_INFINITY) {
       this.#host.deadlines.delete(this);
     }
-    this.#target.metrics.handled(code, secondsSince(this.#startMs));
+    this.#target.metrics.handled(code, tookMs / 1000);
   }
 }
 

@@ -14,7 +14,7 @@ import {
 import { emptyBytes } from "../lib/bytes.ts";
 import { type SortedCursor, SortedMap, type SortKey, sortKeyOf } from "../lib/sorted-map.ts";
 
-/** What a change costs in memory besides its bytes, roughly: sort key and array slots. */
+/** What a change costs in memory besides its bytes, roughly: header and room, sort key and array slots. */
 const changeOverheadBytes = 64;
 
 export class Layer implements FlushBatch {
@@ -40,19 +40,19 @@ export class Layer implements FlushBatch {
 
   put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void {
     const changes = this.changes(bucket);
-    this.#note(changes, key, changes.arena.put(key, value));
+    this.#note(changes, key, changes.arena.put(key, value), value.length);
   }
 
   reserve(bucket: Bucket, key: Uint8Array, valueBytes: number): Uint8Array {
     const changes = this.changes(bucket);
     const position = changes.arena.reserve(key, valueBytes);
-    this.#note(changes, key, position);
+    this.#note(changes, key, position, valueBytes);
     return changes.arena.valueAt(position);
   }
 
   delete(bucket: Bucket, key: Uint8Array): void {
     const changes = this.changes(bucket);
-    this.#note(changes, key, changes.arena.delete(key));
+    this.#note(changes, key, changes.arena.delete(key), 0);
   }
 
   *[Symbol.iterator](): Generator<EngineOperation> {
@@ -76,11 +76,9 @@ export class Layer implements FlushBatch {
     return target.buffer;
   }
 
-  #note(changes: Changes, key: Uint8Array, position: number): void {
-    this.#bytes += changes.arena.bytesAt(position);
-    if (!changes.note(key, position)) return;
-    this.#keys++;
-    this.#bytes += changeOverheadBytes;
+  #note(changes: Changes, key: Uint8Array, position: number, valueBytes: number): void {
+    this.#bytes += key.length + valueBytes + changeOverheadBytes;
+    if (changes.note(key, position)) this.#keys++;
   }
 }
 

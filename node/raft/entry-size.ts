@@ -49,6 +49,7 @@ export function countWithin(entries: readonly Entry[], start: number, end: numbe
 
 /** Length of an unsigned LEB128 varint. Integers only, up to the safe maximum. */
 export function varintBytes(value: number): number {
-  if (value < 0x1000_0000) return Math.floor((38 - Math.clz32(value | 1)) / 7);
+  // A seventh, rounded down: 37 / 256 gives the same for all that can come.
+  if (value < 0x1000_0000) return ((38 - Math.clz32(value | 1)) * 37) >>> 8;
   return 4 + varintBytes(Math.floor(value / 0x1000_0000));
 }

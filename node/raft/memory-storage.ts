@@ -60,6 +60,7 @@ export class MemoryStorage implements Storage {
 
   /** The least index behind which the entries hold at most that many bytes of data; the last index at most. */
   indexBeforeLast(bytesMax: number): number {
+    if (this.#bytes <= bytesMax) return this.#compactedIndex;
     let bytes = 0;
     for (let i = this.#entries.length; i > 0; i--) {
       bytes += (this.#entries[i - 1] as Entry).data.length;

@@ -184,6 +184,8 @@ export class Replica {
           this.#campaignIfAlone();
         },
         onSliceDone: (index) => {
+          this.#background.scrub();
+          this.#publisher.check();
           this.#barrier.onApplied(index);
           this.#driveSoon();
         },
@@ -881,8 +883,6 @@ export class Replica {
 
   #afterEntry(): void {
     this.#flusher.onApplied();
-    this.#background.scrub();
-    this.#publisher.check();
   }
 
   #onRemoved(): void {

@@ -23,12 +23,22 @@ export interface Pieces {
   next(): Uint8Array | undefined;
 }
 
+/** How a message is written into bytes that are there already. */
+export interface Encoding<Out> {
+  /** Exact length. */
+  size(message: Out): number;
+  /** Returns the offset behind it. */
+  writeTo(target: Uint8Array, offset: number, message: Out): number;
+}
+
 export interface Codec<In, Out = In> {
   /** For example `etcdserverpb.RangeRequest`. */
   readonly typeName: string;
   /** Throws WireError. Bytes in the result are views of `bytes`. */
   decode(bytes: Uint8Array): In;
   encode(message: Out): Uint8Array;
+  /** For messages that are often sent. */
+  readonly encoding?: Encoding<Out>;
   /** The encoding of a large message piece by piece, undefined for one that is not large or where that is not known. */
   encodePieces?(message: Out): Pieces | undefined;
   /** A complete message: `fields`, and zero values for the rest. */

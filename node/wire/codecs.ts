@@ -27,9 +27,19 @@ import {
   encodeRangeResponse,
   encodeRangeStreamResponse,
   encodeWatchResponse,
+  putResponseSize,
   rangeResponsePieces,
+  rangeResponseSize,
+  writePutResponse,
+  writeRangeResponse,
 } from "./hot-responses.ts";
-import { decodeTxnRequest, encodeTxnRequest, encodeTxnResponse } from "./hot-txn.ts";
+import {
+  decodeTxnRequest,
+  encodeTxnRequest,
+  encodeTxnResponse,
+  txnResponseSize,
+  writeTxnResponse,
+} from "./hot-txn.ts";
 import type { Outgoing, Plain } from "./plain.ts";
 
 type MessageOf<S> = S extends { readonly kind: "message" }
@@ -79,16 +89,25 @@ export const codecs: Codecs = {
   KeyValue: { ...genericCodecs.KeyValue, encode: encodeKeyValue, decode: decodeKeyValue },
   LeaseKeepAliveResponse: { ...genericCodecs.LeaseKeepAliveResponse, encode: encodeLeaseKeepAliveResponse },
   PutRequest: { ...genericCodecs.PutRequest, encode: encodePutRequest, decode: decodePutRequest },
-  PutResponse: { ...genericCodecs.PutResponse, encode: encodePutResponse },
+  PutResponse: {
+    ...genericCodecs.PutResponse,
+    encode: encodePutResponse,
+    encoding: { size: putResponseSize, writeTo: writePutResponse },
+  },
   RangeRequest: { ...genericCodecs.RangeRequest, decode: decodeRangeRequest },
   RangeResponse: {
     ...genericCodecs.RangeResponse,
     encode: encodeRangeResponse,
+    encoding: { size: rangeResponseSize, writeTo: writeRangeResponse },
     encodePieces: rangeResponsePieces,
   },
   RangeStreamResponse: { ...genericCodecs.RangeStreamResponse, encode: encodeRangeStreamResponse },
   TxnRequest: { ...genericCodecs.TxnRequest, encode: encodeTxnRequest, decode: decodeTxnRequest },
-  TxnResponse: { ...genericCodecs.TxnResponse, encode: encodeTxnResponse },
+  TxnResponse: {
+    ...genericCodecs.TxnResponse,
+    encode: encodeTxnResponse,
+    encoding: { size: txnResponseSize, writeTo: writeTxnResponse },
+  },
   WatchResponse: { ...genericCodecs.WatchResponse, encode: encodeWatchResponse },
 };
 

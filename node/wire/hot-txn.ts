@@ -306,13 +306,13 @@ export function encodeTxnResponse(response: OutgoingTxnResponse): Uint8Array {
   return target;
 }
 
-function txnResponseSize({ header, succeeded, responses }: OutgoingTxnResponse): number {
+export function txnResponseSize({ header, succeeded, responses }: OutgoingTxnResponse): number {
   let size = headerFieldSize(header) + (succeeded ? 2 : 0);
   for (const op of responses) size += sizedFieldSize(responseOpSize(op));
   return size;
 }
 
-function writeTxnResponse(target: Uint8Array, offset: number, response: OutgoingTxnResponse): number {
+export function writeTxnResponse(target: Uint8Array, offset: number, response: OutgoingTxnResponse): number {
   let at = writeHeaderField(target, offset, response.header);
   at = writeNumberFieldUnlessZero(target, at, 2, response.succeeded ? 1 : 0);
   for (const op of response.responses) {

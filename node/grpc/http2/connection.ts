@@ -24,10 +24,11 @@ import {
 } from "./protocol.ts";
 import { ReceiveWindows, streamWindowBytes } from "./receive-windows.ts";
 import { checkTrailers, type RequestHead } from "./request-head.ts";
-import { okTrailers, Sender } from "./sender.ts";
+import { type MessageWriter, okTrailers, Sender } from "./sender.ts";
 import { applySettings, ourSettings, tableBytes } from "./settings.ts";
 import { type Source, Stream, type StreamOwner } from "./stream.ts";
 import { StreamIds } from "./stream-ids.ts";
+import { StreamTable } from "./stream-table.ts";
 
 /** What an HTTP/2 client sends first (RFC 9113, section 3.4). */
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
@@ -62,7 +63,7 @@ export class Connection implements Flushable {
   readonly windows: ReceiveWindows;
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
-  readonly #streams = new Map<number, Stream>();
+  readonly #streams = new StreamTable();
   readonly #ids = new StreamIds();
   readonly #decoder = new HpackDecoder({ tableBytes, listBytesMax: headerListBytesMax });
   readonly #heads = new HeadCache(this.#decoder);
@@ -140,7 +141,7 @@ export class Connection implements Flushable {
       receiveWindow: streamWindowBytes,
       bodyBytes: isRemoteOpen ? bodyBytes : undefined,
     });
-    this.#streams.set(streamId, stream);
+    this.#streams.add(stream);
     return stream;
   }
 
@@ -158,6 +159,24 @@ export class Connection implements Flushable {
     this.#pings.onSent();
     const window = stream === undefined ? this.sender.initialWindow : stream.sendWindow;
     if (!this.sender.unary(streamId, window, message)) return false;
+    if (stream !== undefined) this.#onSent(stream);
+    return true;
+  }
+
+  /** The same for a message that is encoded into the output. Hot. */
+  answerEncoded<T>(
+    streamId: number,
+    stream: Stream | undefined,
+    encoding: MessageWriter<T>,
+    message: T,
+    messageBytes: number,
+  ): boolean {
+    if (!this.isOpen) return true;
+    this.#pings.onSent();
+    const { sender } = this;
+    const at = sender.unaryRoom(streamId, stream?.sendWindow ?? sender.initialWindow, messageBytes);
+    if (at < 0) return false;
+    encoding.writeTo(sender.output.target, at, message);
     if (stream !== undefined) this.#onSent(stream);
     return true;
   }
@@ -297,7 +316,7 @@ export class Connection implements Flushable {
   }
 
   #endStreams(): void {
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       this.#forget(stream);
       stream.owner.onReset();
     }
@@ -607,7 +626,7 @@ export class Connection implements Flushable {
     this.#countGlitch();
     applySettings(bytes, start, end, {
       headerTableSize: (value) => this.sender.encoder.onTableSize(value),
-      initialWindowSize: (value) => this.sender.setInitialWindow(value, this.#streams.values()),
+      initialWindowSize: (value) => this.sender.setInitialWindow(value, this.#streams.all()),
     });
     if (this.#phase === "settings") this.#phase = "open";
     this.sender.frame(FrameType.settings, Flag.ack, 0, noBytes);

@@ -31,6 +31,11 @@ export interface SenderOptions {
   readonly onSent: (stream: Stream) => void;
 }
 
+/** How a message is written into bytes that are there already. */
+export interface MessageWriter<T> {
+  writeTo(target: Uint8Array, offset: number, message: T): number;
+}
+
 export class Sender {
   readonly encoder = new HpackEncoder();
   readonly output = new Output();
@@ -86,14 +91,22 @@ export class Sender {
     }
   }
 
-  /**
-   * A whole gRPC answer of one message at once, where the windows have room; false where they have not. Hot: a
-   * unary call answered here needs no stream.
-   */
+  /** A whole gRPC answer of one message at once, where the windows have room; false where they have not. */
   unary(streamId: number, streamWindow: number, message: Uint8Array): boolean {
-    const bodyBytes = messageHeadBytes + message.length;
+    const at = this.unaryRoom(streamId, streamWindow, message.length);
+    if (at < 0) return false;
+    this.output.target.set(message, at);
+    return true;
+  }
+
+  /**
+   * The same but for the message itself, which goes into the output's target at the returned offset, before anything
+   * else is sent; -1 where there is no room. Hot: a unary call answered here needs no stream.
+   */
+  unaryRoom(streamId: number, streamWindow: number, messageBytes: number): number {
+    const bodyBytes = messageHeadBytes + messageBytes;
     const isRoomy = bodyBytes <= this.#window && bodyBytes <= streamWindow && bodyBytes <= frameBytesMax;
-    if (!isRoomy || this.isCongested || this.#first < this.#scheduled.length) return false;
+    if (!isRoomy || this.isCongested || this.#first < this.#scheduled.length) return -1;
     this.#window -= bodyBytes;
     const head = this.encoder.grpcHead();
     const trailers = this.encoder.okTrailers();
@@ -103,14 +116,13 @@ export class Sender {
     at = writeFrameHead(target, at, head.length, FrameType.headers, Flag.endHeaders, streamId);
     for (let i = 0; i < head.length; i++) target[at + i] = head[i] as number;
     at = writeFrameHead(target, at + head.length, bodyBytes, FrameType.data, 0, streamId);
-    at = writeMessageHead(target, at, message.length);
-    target.set(message, at);
-    at += message.length;
+    const messageAt = writeMessageHead(target, at, messageBytes);
+    at = messageAt + messageBytes;
     const flags = Flag.endHeaders | Flag.endStream;
     at = writeFrameHead(target, at, trailers.length, FrameType.headers, flags, streamId);
     for (let i = 0; i < trailers.length; i++) target[at + i] = trailers[i] as number;
     this.#options.onDirty();
-    return true;
+    return messageAt;
   }
 
   /** Queues body bytes, which must stay as they are until they have left. */
