@@ -4,6 +4,8 @@
 import type { Stream } from "./stream.ts";
 
 const slotsMin = 8;
+/** An empty table that grew beyond is made small again. Streams come in waves, so not one that grew less. */
+const keptSlotsMax = 1024;
 
 export class StreamTable {
   // Invariant: a power of two, at most half full; between a stream and the place of its id no slot is empty.
@@ -48,7 +50,7 @@ export class StreamTable {
     }
     slots[hole] = undefined;
     this.#size--;
-    if (slots.length > slotsMin && this.#size * 16 < slots.length) this.#resize(slots.length / 4);
+    if (this.#size === 0 && slots.length > keptSlotsMax) this.#slots = emptySlots(slotsMin);
   }
 
   /** By ascending id. */
@@ -68,7 +70,7 @@ export class StreamTable {
 
   #resize(length: number): void {
     const streams = this.#slots;
-    this.#slots = emptySlots(Math.max(slotsMin, length));
+    this.#slots = emptySlots(length);
     for (const stream of streams) if (stream !== undefined) this.#place(stream);
   }
 }

@@ -32,7 +32,7 @@ export function seedOf(bucket: Bucket): number {
  * `start` is where the key starts, `end` where the value ends.
  */
 export function seal(bytes: Uint8Array, start: number, end: number, seed: number): void {
-  const checksum = crc32(bytes.subarray(start, end), seed);
+  const checksum = checksumOfRecord(bytes, start, end, seed);
   bytes[end] = checksum & 0xff;
   bytes[end + 1] = (checksum >>> 8) & 0xff;
   bytes[end + 2] = (checksum >>> 16) & 0xff;
@@ -65,11 +65,12 @@ export function faultOfRecord(
   const fault = faultOfTrailer(bytes, valueStart, valueEnd);
   if (fault !== undefined) return fault;
   const end = valueEnd - trailerBytes;
-  const checksum =
-    end - keyStart <= shortBytesMax
-      ? checksumOf(bytes, keyStart, end, seed)
-      : crc32(bytes.subarray(keyStart, end), seed);
-  return faultOfChecksum(checksum, bytes, end);
+  return faultOfChecksum(checksumOfRecord(bytes, keyStart, end, seed), bytes, end);
+}
+
+function checksumOfRecord(bytes: Uint8Array, start: number, end: number, seed: number): number {
+  if (end - start <= shortBytesMax) return checksumOf(bytes, start, end, seed);
+  return crc32(bytes.subarray(start, end), seed);
 }
 
 export interface RecordPlace {
