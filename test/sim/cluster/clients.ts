@@ -138,11 +138,12 @@ export class Clients {
     });
   }
 
-  /** Writes if the key is as it was read a moment ago, and reads it otherwise. */
+  /** Writes two keys if one is as it was read a moment ago. */
   #swap(replica: Replica, key: string, done: () => void): void {
     const { history } = this.#cluster;
     const { floor } = history;
     const value = `v${++this.#values}`;
+    const other = `${key} too`;
     const expected = history.valueAt(key, history.newest) ?? "none";
     const txn = codecs.TxnRequest.create({
       compare: [
@@ -153,14 +154,12 @@ export class Clients {
           targetUnion: { case: "value", value: utf8(expected) },
         }),
       ],
-      success: [
-        {
-          request: {
-            case: "requestPut",
-            value: codecs.PutRequest.create({ key: utf8(key), value: utf8(value) }),
-          },
+      success: [key, other].map((one) => ({
+        request: {
+          case: "requestPut" as const,
+          value: codecs.PutRequest.create({ key: utf8(one), value: utf8(value) }),
         },
-      ],
+      })),
       failure: [],
     });
     replica.propose({ txn }, (outcome) => {
@@ -168,7 +167,9 @@ export class Clients {
       if (!outcome.ok || outcome.applied.case !== "txn" || !outcome.applied.value.succeeded) return;
       this.#cluster.note("swaps");
       const { revision } = outcome;
-      history.acknowledgedWrite({ key, value, revision, floor, index: replica.appliedIndex });
+      for (const one of [key, other]) {
+        history.acknowledgedWrite({ key: one, value, revision, floor, index: replica.appliedIndex });
+      }
     });
   }
 
@@ -193,6 +194,10 @@ export class Clients {
   }
 
   #grant(replica: Replica, done: () => void): void {
+    if (this.leases.isAbandoned) {
+      done();
+      return;
+    }
     this.leases.grant(replica, (id) => {
       if (id === undefined) done();
       else this.put(replica, this.leases.keyOf(id), id, done);

@@ -25,6 +25,8 @@ export interface ClusterHooks {
   /** A heartbeat that is to confirm reads has left this leader. */
   readonly onConfirms: (id: NodeId) => void;
   readonly onFatal: (member: SimMember, error: FatalError) => void;
+  /** Once a term. */
+  readonly onElected: (leader: Replica) => void;
   readonly onLeaseRevoked: (id: LeaseId) => void;
   /** The life of a member is about to end, and everything that clients had on it. False: nothing can be read any more. */
   readonly onEnds: (replica: Replica, isReadable: boolean) => void;
@@ -58,6 +60,8 @@ export class SimCluster {
   readonly members = new Map<NodeId, SimMember>();
   readonly happened = new Map<string, number>();
   readonly #options: SimClusterOptions;
+  /** Indexes of the membership changes that a member's log was given. */
+  readonly #changesInLog = new Map<NodeId, readonly number[]>();
   readonly #memberOfLife = new Map<number, SimMember>();
   /** Has met a damaged record of its store. */
   #damaged: SimMember | undefined;
@@ -143,7 +147,10 @@ export class SimCluster {
       bootstrap,
       defect,
       send: (message, store) => this.#send(message, store),
-      onAppend: (one, entry) => this.history.logMatching(one.id, entry),
+      onAppend: (one, entry) => {
+        this.history.logMatching(one.id, entry);
+        if (entry.type === "EntryConfChange") this.#onChangeAppended(one, entry);
+      },
       onReplica: (one, replica) => this.#observe(one, replica),
       onRemoved: (one) => {
         this.note("removals");
@@ -190,8 +197,13 @@ export class SimCluster {
   }
 
   #send(message: Message, store: MemoryImage | undefined): void {
-    const { type, from, reject, context } = message;
-    if (type === "MsgVoteResp" && !reject) this.#options.hooks.onVoted(from);
+    const { type, from, to, term, reject, context } = message;
+    // Who asks for votes has its own.
+    if (type === "MsgVote") this.history.oneVoteATerm(from, term, from);
+    if (type === "MsgVoteResp" && !reject) {
+      this.history.oneVoteATerm(from, term, to);
+      this.#options.hooks.onVoted(from);
+    }
     if (type === "MsgHeartbeat" && context.length > 0) this.#options.hooks.onConfirms(from);
     this.network.send(message, store);
     if (store === undefined) return;
@@ -207,10 +219,22 @@ export class SimCluster {
     this.scheduler.at(delayMs, { kind, life, run });
   }
 
-  #onLeads(member: SimMember, { nodeId, term }: Replica): void {
+  #onLeads(member: SimMember, leader: Replica): void {
+    const { nodeId, term } = leader;
     if (!this.history.electionSafety(nodeId, term)) return;
     this.note("elections");
+    this.#options.hooks.onElected(leader);
     this.history.leaderCompleteness(nodeId, term, member.lastIndex);
+  }
+
+  /** Members append what a leader sends whatever it is; the rule is the leader's. */
+  #onChangeAppended(member: SimMember, { index, term }: Entry): void {
+    const changes = (this.#changesInLog.get(member.id) ?? []).filter((change) => change < index);
+    const { replica } = member;
+    if (replica?.isLeader === true && replica.term === term) {
+      this.history.oneChangeAtATime(member.id, changes.at(-1), replica.appliedIndex);
+    }
+    this.#changesInLog.set(member.id, [...changes, index]);
   }
 
   #observe(member: SimMember, replica: Replica): void {

@@ -18,6 +18,8 @@ interface Version {
 export class History {
   readonly rules: RuleBook;
   readonly #leaders = new Map<number, NodeId>();
+  /** By member and term. */
+  readonly #votes = new Map<string, NodeId>();
   readonly #entries = new Map<string, string>();
   readonly #applied = new Map<number, string>();
   readonly #revisions = new Map<number, string>();
@@ -57,6 +59,20 @@ export class History {
     return known === undefined;
   }
 
+  /** A vote has left a member: for the only one that it votes for in this term, whatever happens to it in between. */
+  oneVoteATerm(id: NodeId, term: number, candidate: NodeId): void {
+    this.rules.ask("oneVoteATerm");
+    const vote = `${id}/${term}`;
+    const known = this.#votes.get(vote);
+    if (known === undefined) this.#votes.set(vote, candidate);
+    else if (known !== candidate) {
+      throw new RuleBroken(
+        "oneVoteATerm",
+        `${hexId(id)} votes in term ${term} for ${hexId(known)} and for ${hexId(candidate)}`,
+      );
+    }
+  }
+
   /** Entries of one index and term are the same in every log. */
   logMatching(id: NodeId, { index, term, type, data }: Entry): void {
     this.rules.ask("logMatching");
@@ -67,6 +83,16 @@ export class History {
     else if (known !== digest) {
       throw new RuleBroken("logMatching", `${hexId(id)} has another entry ${place} than others`);
     }
+  }
+
+  /** A leader begins a change of the membership when it has applied the one before. */
+  oneChangeAtATime(id: NodeId, before: number | undefined, appliedIndex: number): void {
+    this.rules.ask("oneChangeAtATime");
+    if (before === undefined || before <= appliedIndex) return;
+    throw new RuleBroken(
+      "oneChangeAtATime",
+      `${hexId(id)} leads into another change while that of entry ${before} is not applied, but ${appliedIndex}`,
+    );
   }
 
   /**

@@ -11,6 +11,9 @@ import type { SimCluster } from "./cluster.ts";
 /** A clock runs so much faster or slower at most, in percent. */
 export const clockErrorPercent = 10;
 
+/** A former leader is asked so long after an election: its own view of a lease has parted from the new leader's then. */
+const hearsayMs = 2_000;
+
 interface HeldLease {
   readonly ttlMs: number;
   /** When the last renewal that was answered was asked for. */
@@ -22,6 +25,11 @@ export class LeaseClients {
   readonly #random: Random;
   /** Those that nobody has asked to revoke. */
   readonly #held = new Map<LeaseId, HeldLease>();
+  /** Those that were revoked: the answer to a grant may come behind it. */
+  readonly #gone = new Set<LeaseId>();
+  /** Clients want no leases any more, and those that are held come to their end. */
+  isAbandoned = false;
+  #leader: Replica | undefined;
 
   constructor(cluster: SimCluster, random: Random) {
     this.#cluster = cluster;
@@ -44,7 +52,8 @@ export class LeaseClients {
         return;
       }
       this.#cluster.note("leases");
-      this.#held.set(id, { ttlMs: outcome.applied.ttlSeconds * 1000, renewedAtMs: beganMs });
+      if (!this.#gone.has(id))
+        this.#held.set(id, { ttlMs: outcome.applied.ttlSeconds * 1000, renewedAtMs: beganMs });
       done(id);
     });
   }
@@ -53,16 +62,33 @@ export class LeaseClients {
   renew(done: () => void): void {
     const leader = this.#cluster.leader();
     const id = this.#any();
-    if (leader === undefined || id === undefined) {
+    if (leader === undefined || id === undefined || this.isAbandoned) {
       done();
       return;
     }
+    this.#renewAt(leader, id, done);
+  }
+
+  /** A member begins to lead. A while later somebody who has not heard of it asks the one before to renew leases. */
+  onElected(leader: Replica): void {
+    const former = this.#leader;
+    this.#leader = leader;
+    if (former === undefined || former === leader) return;
+    this.#cluster.after(hearsayMs, "renewals", () => {
+      if (former.isLeader || !this.#cluster.running().includes(former)) return;
+      this.#cluster.note("renewals at a former leader");
+      for (const id of this.#held.keys()) this.#renewAt(former, id, () => {});
+    });
+  }
+
+  /** Once the member has shown that it has applied what was acknowledged before. */
+  #renewAt(replica: Replica, id: LeaseId, done: () => void): void {
     const beganMs = this.#cluster.scheduler.nowMs;
-    leader.readBarrier((outcome) => {
+    replica.readBarrier((outcome) => {
       done();
-      const nowMs = this.#cluster.members.get(leader.nodeId)?.nowMs();
+      const nowMs = this.#cluster.members.get(replica.nodeId)?.nowMs();
       if (!outcome.ok || nowMs === undefined) return;
-      const renewal = leader.lessor.renew(id, nowMs);
+      const renewal = replica.lessor.renew(id, nowMs);
       const lease = this.#held.get(id);
       if (!renewal.ok || lease === undefined || renewal.hasCheckpoint) return;
       this.#cluster.note("renewals");
@@ -73,7 +99,7 @@ export class LeaseClients {
   /** Once that is answered, the lease's key is gone for good. */
   revoke(replica: Replica, done: () => void): void {
     const id = this.#any();
-    if (id === undefined) {
+    if (id === undefined || this.isAbandoned) {
       done();
       return;
     }
@@ -88,6 +114,7 @@ export class LeaseClients {
 
   /** A revocation was applied on some member. Of a lease that no client has revoked, it is that of an expiry. */
   onRevoked(id: LeaseId): void {
+    this.#gone.add(id);
     const lease = this.#held.get(id);
     if (lease === undefined) return;
     this.#held.delete(id);
@@ -95,6 +122,11 @@ export class LeaseClients {
     const elapsedMs = this.#cluster.scheduler.nowMs - lease.renewedAtMs;
     const shortestMs = (lease.ttlMs * 100) / (100 + clockErrorPercent) - 1;
     this.#cluster.history.leaseExpiry(id, elapsedMs, shortestMs);
+  }
+
+  /** Leases that nobody has revoked and that have not expired. */
+  get heldCount(): number {
+    return this.#held.size;
   }
 
   #any(): LeaseId | undefined {

@@ -36,6 +36,9 @@ export class MemberChanges {
       this.isChanging = false;
       if (outcome.ok) this.#cluster.note(`members: ${change.kind}`);
     });
+    // Another one at the same time has to wait, or comes to nothing.
+    const peerUrls = [`http://m${leader.nodeId}:${this.#nextId}`];
+    leader.proposeChange({ kind: "update", id: leader.nodeId, peerUrls }, () => {});
     this.#cluster.after(patienceMs, "patience", () => {
       this.isChanging = false;
     });

@@ -3,6 +3,7 @@
 import type { Bucket } from "../../../node/lib/backend.ts";
 import { textOf } from "../../../node/lib/bytes.ts";
 import { noNode } from "../../../node/lib/ids.ts";
+import { WatchStream } from "../../../node/mvcc/watch-stream.ts";
 import { RaftLog } from "../../../node/raft/log.ts";
 import { Raft } from "../../../node/raft/raft.ts";
 import { ReadOnly } from "../../../node/raft/read-only.ts";
@@ -11,6 +12,7 @@ import type { Message } from "../../../node/wire/raft.ts";
 import {
   EagerCompactionEngine,
   EngineWrapper,
+  ForgivingDisk,
   HastyLog,
   NoDirectorySyncDisk,
   NoSyncDisk,
@@ -109,6 +111,11 @@ export const clusterMutants: readonly ClusterMutant[] = [
     make: () => ({ makeDisk: () => new NoDirectorySyncDisk() }),
   },
   {
+    name: "takes a failed sync for a good one",
+    breaks: losses,
+    make: () => ({ makeDisk: () => new ForgivingDisk() }),
+  },
+  {
     name: "writes the applied index in a flush of its own",
     breaks: ["equalHashes", "stateMachineSafety", "watch", "linearizability", "snapshots", "invariant"],
     make: () => ({ wrapEngine: (engine) => new TwoFlushEngine(engine) }),
@@ -138,7 +145,7 @@ export const clusterMutants: readonly ClusterMutant[] = [
   },
   {
     name: "votes twice in a term",
-    breaks: ["electionSafety", ...losses],
+    breaks: ["electionSafety", "oneVoteATerm", ...losses],
     make: () => ({
       outgoing: (message) => (message.type === "MsgVoteResp" ? { ...message, reject: false } : message),
     }),
@@ -169,6 +176,64 @@ export const clusterMutants: readonly ClusterMutant[] = [
         defer: (fn) => clock.defer(fn),
       }),
     }),
+  },
+  {
+    name: "renews leases after it was deposed",
+    breaks: ["leaseExpiry"],
+    make: patched(({ lessor }) => {
+      lessor.demote = () => {};
+    }),
+  },
+  {
+    name: "takes back renewals of leases when it begins to lead",
+    breaks: ["leaseExpiry"],
+    make: patched(({ lessor }) => {
+      const promote = lessor.promote.bind(lessor);
+      lessor.promote = (nowMs, extendMs) => promote(nowMs - 3_000, extendMs);
+    }),
+  },
+  {
+    name: "begins leases anew for as long as it leads",
+    breaks: ["liveness"],
+    make: patched(({ lessor }) => {
+      const expired = lessor.expired.bind(lessor);
+      lessor.expired = (nowMs, max) => {
+        if (lessor.isPrimary) lessor.promote(nowMs, 1_000);
+        return expired(nowMs, max);
+      };
+    }),
+  },
+  {
+    name: "carries out only the first operation of a transaction",
+    breaks: ["acknowledgedWrites"],
+    make: patched(({ applier }) => {
+      const apply = applier.apply.bind(applier);
+      applier.apply = (request) => {
+        const { txn } = request;
+        if (txn === undefined) return apply(request);
+        return apply({ ...request, txn: { ...txn, success: txn.success.slice(0, 1) } });
+      };
+    }),
+  },
+  {
+    name: "tells progress of a watch before the events up to there",
+    breaks: ["watch"],
+    make: () => ({}),
+    install: replacing(WatchStream.prototype, "isCurrentAt", () => () => true),
+  },
+  {
+    name: "makes a second change of the members before the first is applied",
+    breaks: ["oneChangeAtATime"],
+    make: () => ({}),
+    install: replacing(
+      Raft.prototype,
+      "appendOwn",
+      (was) =>
+        function (this: Raft, entries) {
+          this.pendingConfIndex = 0;
+          return was.call(this, entries);
+        },
+    ),
   },
   {
     name: "skips a revision when a watch catches up",
@@ -243,7 +308,7 @@ export const clusterMutants: readonly ClusterMutant[] = [
   },
   {
     name: "forgets its vote when it restarts",
-    breaks: ["electionSafety", ...losses],
+    breaks: ["electionSafety", "oneVoteATerm", ...losses],
     make: () => ({
       recall: (contents) => ({ ...contents, hardState: { ...contents.hardState, vote: noNode } }),
     }),

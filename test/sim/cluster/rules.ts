@@ -2,6 +2,7 @@
 
 export const rules = [
   "electionSafety",
+  "oneVoteATerm",
   "logMatching",
   "leaderCompleteness",
   "stateMachineSafety",
@@ -12,6 +13,7 @@ export const rules = [
   "equalHashes",
   "leaseExpiry",
   "membershipAgreement",
+  "oneChangeAtATime",
   "liveness",
 ] as const;
 export type RuleName = (typeof rules)[number];

@@ -14,6 +14,7 @@ export const happenings = [
   "reads from a deposed leader",
   "leases",
   "renewals",
+  "renewals at a former leader",
   "revocations",
   "expiries",
   "compactions",

@@ -35,6 +35,8 @@ const livenessMs = 60_000;
  * could win until that has caught up with it by chance. Etcd's Raft has that, too.
  */
 const livenessWithoutPreVoteMs = 1_200_000;
+/** One run of so many waits until every lease has expired that nobody renews: it takes time. */
+const leaseRuns = 16;
 /** A write may have been lost with its leader. */
 const askAgainMs = 10_000;
 
@@ -64,6 +66,7 @@ class ClusterSimulation {
         onVoted: (id) => this.#faults.onVoted(id),
         onConfirms: (id) => this.#faults.onConfirms(id),
         onFatal: (member, error) => this.#faults.onFatal(member, error),
+        onElected: (leader) => this.#clients.leases.onElected(leader),
         onLeaseRevoked: (id) => this.#clients.leases.onRevoked(id),
         onEnds: (replica, isReadable) => this.#clients.forget(replica, isReadable),
       },
@@ -94,12 +97,15 @@ class ClusterSimulation {
     };
   }
 
-  /** Every member that is one takes a write, and then all of them hold the same. */
+  /** Every member that is one takes a write, leases expire, and then all of them hold the same. */
   #askForProgress(): void {
     const { scheduler, history, settings } = this.#cluster;
     const untilMs = scheduler.nowMs + (settings.member.preVote ? livenessMs : livenessWithoutPreVoteMs);
     const answered = new Set<NodeId>();
-    for (let nextAskMs = 0; !this.#isOne(answered); ) {
+    const { leases } = this.#clients;
+    const awaitsLeases = this.#options.seed % leaseRuns === 0;
+    leases.isAbandoned = awaitsLeases;
+    for (let nextAskMs = 0; !this.#isOne(answered) || (awaitsLeases && leases.heldCount > 0); ) {
       if (!this.#hasQuorum()) {
         this.#cluster.note("quorums lost");
         return;
@@ -118,7 +124,9 @@ class ClusterSimulation {
   #ask(answered: Set<NodeId>): void {
     for (const replica of this.#ownMembers()) {
       const { nodeId: id } = replica;
-      if (!answered.has(id)) this.#clients.put(replica, "last", noLease, () => answered.add(id));
+      if (answered.has(id)) continue;
+      if (this.#clients.leases.isAbandoned) this.#clients.leases.grant(replica, () => {});
+      this.#clients.put(replica, "last", noLease, () => answered.add(id));
     }
   }
 
@@ -160,6 +168,7 @@ class ClusterSimulation {
           `${hexId(one.nodeId)} ${one.isLeader ? "leads" : `follows ${hexId(one.leader)}`} term ${one.term} ` +
           `commit ${one.committedIndex} applied ${one.appliedIndex}`,
       );
-    return `no progress in time after the faults ended: ${states.join("; ")}`;
+    const { heldCount } = this.#clients.leases;
+    return `no progress in time after the faults ended, ${heldCount} leases: ${states.join("; ")}`;
   }
 }

@@ -58,6 +58,8 @@ export class Watching {
       watchId: 0n,
       fragment: false,
     });
+    // Told at once when nothing lags, and otherwise not at all.
+    stream.requestProgress();
     this.#watches.push(watch);
   }
 
