@@ -1,6 +1,17 @@
 // Images without a registry: the Dockerfile as users build it, on bases made here under the names it uses.
 import { createHash } from "node:crypto";
-import { access, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
+import {
+  access,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { compatibleVersion } from "../../node/lib/version.ts";
 import { debianTool } from "../tools/debian.ts";
@@ -17,6 +28,7 @@ export const images = {
 } as const;
 export const memberVersions = { member: compatibleVersion, nextMember: `${compatibleVersion}1` } as const;
 
+const keptMax = 3;
 const nodeBase = "docker.io/library/node:24-bookworm-slim";
 const debianBase = "docker.io/library/debian:bookworm-slim";
 
@@ -66,7 +78,19 @@ async function build(): Promise<readonly string[]> {
   } finally {
     await rm(building, { recursive: true, force: true });
   }
+  await removeOld();
   return archivesIn(folder);
+}
+
+/** Archives take most of a GiB for every state of the sources; some stay for other checkouts. */
+async function removeOld(): Promise<void> {
+  const folders = (await readdir(toolCache)).filter((name) => name.startsWith("images-"));
+  const aged = await Promise.all(
+    folders.map(async (name) => ({ name, builtMs: (await stat(join(toolCache, name))).mtimeMs })),
+  );
+  for (const { name } of aged.toSorted((a, b) => b.builtMs - a.builtMs).slice(keptMax)) {
+    await rm(join(toolCache, name), { recursive: true, force: true });
+  }
 }
 
 async function archivesIn(folder: string): Promise<readonly string[]> {
