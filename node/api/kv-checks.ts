@@ -39,8 +39,8 @@ export function checkDeleteRange(request: DeleteRangeRequest): void {
 /** Throws ApiError. `opsMax` bounds each list; a nested transaction has what the outer lists leave. */
 export function checkTxn(request: TxnRequest, opsMax: number): void {
   checkTxnOps(request, opsMax);
-  changesOf(request.success);
-  changesOf(request.failure);
+  checkChanges(request.success);
+  checkChanges(request.failure);
 }
 
 function checkTxnOps(request: TxnRequest, opsMax: number): void {
@@ -80,6 +80,16 @@ interface Interval {
 interface Changes {
   readonly puts: Set<string>;
   readonly deletes: Interval[];
+}
+
+/** Hot for the usual list, in which no two operations can meet. */
+function checkChanges(ops: readonly RequestOp[]): void {
+  let count = 0;
+  for (const { request } of ops) {
+    if (request?.case === "requestTxn") count = 2;
+    else if (request?.case !== "requestRange") count++;
+  }
+  if (count > 1) changesOf(ops);
 }
 
 /**
