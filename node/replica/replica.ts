@@ -9,7 +9,7 @@
 import type { Applier } from "../apply/applier.ts";
 import { type Outcome, refused } from "../apply/outcome.ts";
 import type { Lessor } from "../lease/lessor.ts";
-import { assert, must } from "../lib/assert.ts";
+import { assert } from "../lib/assert.ts";
 import type { DefragmentOutcome, EngineSize, StoreGeneration } from "../lib/backend.ts";
 import { type NodeId, noNode } from "../lib/ids.ts";
 import { confChangeOf, type MembershipChange } from "../membership/change.ts";
@@ -22,17 +22,17 @@ import { RawNode, type Status } from "../raft/raw-node.ts";
 import type { Ready, SoftState } from "../raft/ready.ts";
 import { codecs } from "../wire/codecs.ts";
 import { encodePutEntry, encodeTxnEntry } from "../wire/hot-entry.ts";
-import type { ConfChange, HardState, Message, Snapshot } from "../wire/raft.ts";
+import type { ConfChange, HardState, Message } from "../wire/raft.ts";
 import type { InternalRaftRequest, PutRequest, TxnRequest } from "../wire/rpc.ts";
 import { ApplyLoop } from "./apply-loop.ts";
 import { AutoCompactor } from "./auto-compactor.ts";
 import { Background } from "./background.ts";
 import { ConfChanges } from "./conf-changes.ts";
-import { type DurableState, readDurableState, writeConfState } from "./durable-state.ts";
+import { readDurableState, writeConfState } from "./durable-state.ts";
 import { Flusher } from "./flusher.ts";
 import { GoneLeader } from "./gone-leader.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
-import { createMachines } from "./machines.ts";
+import { createMachines, type Machines } from "./machines.ts";
 import { electionTimeoutMs, type ReplicaOptions, requestTimeoutMs } from "./options.ts";
 import { type ProposalDone, Proposals } from "./proposals.ts";
 import { Publisher } from "./publisher.ts";
@@ -43,6 +43,7 @@ import { RequestIds } from "./request-ids.ts";
 import { SnapshotReports } from "./snapshot-reports.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
 import { type AppliedState, Snapshotter } from "./snapshotter.ts";
+import { StoreInstallation } from "./store-installation.ts";
 import { timeoutReason } from "./timeout-reason.ts";
 import { Unproposed } from "./unproposed.ts";
 
@@ -96,6 +97,7 @@ export class Replica {
   readonly #publisher: Publisher;
   readonly #autoCompactor: AutoCompactor | undefined;
   readonly #goneLeader: GoneLeader;
+  readonly #installation: StoreInstallation;
   #lifecycle: Lifecycle = "created";
   #leaderElectedMs = Number.NEGATIVE_INFINITY;
   #softState: SoftState = { lead: noNode, state: "StateFollower" };
@@ -108,16 +110,6 @@ export class Replica {
   #unproposedChanges: { readonly request: number; readonly change: ConfChange }[] = [];
   /** Answers to membership changes, due once Raft knows that they are applied: it takes no further one before. */
   #changesApplied: (() => void)[] = [];
-  /** A store that a leader sent, while Raft decides on it and the log takes it in. */
-  #received:
-    | {
-        readonly index: number;
-        readonly generation: StoreGeneration;
-        isInstalling: boolean;
-        /** What Raft is told, once it is installed, about entries that follow it. As many as a leader has in flight. */
-        readonly behind: Message[];
-      }
-    | undefined;
   #defragmentations = 0;
   #isDriving = false;
   #isDriveDue = false;
@@ -256,6 +248,7 @@ export class Replica {
       isLeader: () => this.isLeader,
       propose: (request, done) => this.propose(request, done),
     });
+    this.#installation = this.#createInstallation(machines);
     this.#keeper = this.#createKeeper();
     this.#autoCompactor = this.#createAutoCompactor();
     this.#goneLeader = this.#createGoneLeader();
@@ -339,7 +332,7 @@ export class Replica {
 
   /** A snapshot of another member is taking the place of what this one has. */
   get isInstalling(): boolean {
-    return this.#received?.isInstalling ?? false;
+    return this.#installation.isUnderWay;
   }
 
   /** Raft's own view. Progress is known to a leader only. */
@@ -497,20 +490,8 @@ export class Replica {
    * what this member has when it is ahead, and is discarded otherwise.
    */
   receiveSnapshot(message: Message, generation: StoreGeneration): void {
-    const isUsable = this.#lifecycle === "running" && this.#received === undefined;
-    if (!isUsable) {
-      generation.discard();
-      return;
-    }
-    const index = must(message.snapshot, "a snapshot message has a snapshot").metadata.index;
-    this.#received = { index, generation, isInstalling: false, behind: [] };
-    this.#rawNode.step(message);
-    this.#drive();
-    // Raft had no use for it.
-    if (this.#received?.isInstalling === false) {
-      this.#received = undefined;
-      generation.discard();
-    }
+    if (this.#lifecycle === "running") this.#installation.receive(message, generation);
+    else generation.discard();
   }
 
   /** Keeps log entries behind `index` in memory until the returned function is called: a snapshot is on its way. */
@@ -636,6 +617,34 @@ export class Replica {
     );
   }
 
+  #createInstallation(machines: Machines): StoreInstallation {
+    const { nodeId, log, engine, network, logger } = this.#options;
+    return new StoreInstallation({
+      ...{ nodeId, log, engine, network, logger },
+      ...machines,
+      overlay: this.#overlay,
+      storage: this.#storage,
+      applyLoop: this.#applyLoop,
+      flusher: this.#flusher,
+      snapshotter: this.#snapshotter,
+      isRunning: () => this.#lifecycle === "running",
+      offer: (message) => {
+        this.#rawNode.step(message);
+        this.#drive();
+      },
+      onLogged: (index) => {
+        this.#loggedCommit = Math.max(this.#loggedCommit, index);
+      },
+      deliver: (responses) => this.#deliver(responses),
+      drive: () => this.#drive(),
+      onRemoved: () => this.#onRemoved(),
+      onInstalled: (index) => {
+        this.#barrier.onApplied(index);
+        this.#publisher.check();
+      },
+    });
+  }
+
   #createKeeper(): LeaseKeeper {
     const { clock, hasLeaseCheckpoints, metrics } = this.#options;
     return new LeaseKeeper({
@@ -753,7 +762,7 @@ export class Replica {
   /** `votes` are what a candidate asks for: they leave once its term and its log are on disk. */
   #append(message: Message, ready: Ready, votes: readonly Message[]): void {
     if (message.snapshot !== undefined) {
-      this.#installSnapshot(message, message.snapshot);
+      this.#installation.install(message, this.#hardState);
       return;
     }
     const { entries } = message;
@@ -774,78 +783,10 @@ export class Replica {
     });
   }
 
-  /**
-   * Raft hears of nothing behind a snapshot before it hears of the snapshot: while one is being installed, answers wait
-   * for that. Those for entries before it come late then, which only repeats what it says.
-   */
   #answerAppend(responses: readonly Message[]): void {
-    if (this.#received?.isInstalling === true) {
-      this.#received.behind.push(...responses);
-      return;
-    }
+    if (this.#installation.keepsBack(responses)) return;
     this.#deliver(responses);
     this.#drive();
-  }
-
-  /**
-   * The order that is safe at every crash: the store is there, whole, and named as the one to come; then the log
-   * begins anew behind the snapshot; then the store takes its place, between two entries.
-   */
-  #installSnapshot(message: Message, snapshot: Snapshot): void {
-    const { index, term, confState } = snapshot.metadata;
-    const received = this.#received;
-    assert(received !== undefined && received.index === index, "a snapshot comes with its store", { index });
-    this.#options.logger.info("applying snapshot", {
-      "current-applied-index": this.appliedIndex,
-      "incoming-leader-snapshot-index": index,
-    });
-    received.isInstalling = true;
-    this.#applyLoop.hold();
-    received.generation.announce(index);
-    const { log } = this.#options;
-    log.installSnapshot({ index, term, confState, data: snapshot.data }, this.#hardState, () => {
-      this.#storage.applySnapshot(snapshot);
-      this.#loggedCommit = Math.max(this.#loggedCommit, index);
-    });
-    log.append({ hardState: undefined, entries: message.entries }, () => {
-      this.#storage.append(message.entries);
-      this.#flusher.hold(() => {
-        if (this.#lifecycle !== "running") return;
-        this.#replaceStore(received.generation, { index, term, confState });
-        this.#received = undefined;
-        this.#answerAppend([...message.responses, ...received.behind]);
-      });
-    });
-  }
-
-  #replaceStore(generation: StoreGeneration, applied: DurableState): void {
-    const { engine, network, logger } = this.#options;
-    engine.install(generation);
-    this.#overlay.reset();
-    const stored = readDurableState(this.#overlay);
-    assert(stored?.index === applied.index, "the store stands where the snapshot does", {
-      stored: stored?.index,
-      index: applied.index,
-    });
-    const peersBefore = this.members.list();
-    this.members.restored();
-    this.lessor.restored();
-    this.store.restored();
-    this.applier.alarms.restored();
-    for (const replaced of this.#applyLoop.restart(applied)) this.#deliver(replaced.responses);
-    this.#flusher.restart(applied.index);
-    this.#snapshotter.restart(applied.index);
-    this.hub.restored();
-    for (const { id } of peersBefore) if (this.members.get(id) === undefined) network.removePeer(id);
-    for (const { id, peerUrls } of this.members.list()) {
-      if (id === this.nodeId) continue;
-      network.addPeer(id, peerUrls);
-      network.updatePeer(id, peerUrls);
-    }
-    if (this.members.isRemoved(this.nodeId)) this.#onRemoved();
-    logger.info("applied snapshot", { "incoming-leader-snapshot-index": applied.index });
-    this.#barrier.onApplied(applied.index);
-    this.#publisher.check();
   }
 
   #deliver(responses: readonly Message[]): void {
