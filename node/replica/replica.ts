@@ -762,7 +762,7 @@ export class Replica {
   /** `votes` are what a candidate asks for: they leave once its term and its log are on disk. */
   #append(message: Message, ready: Ready, votes: readonly Message[]): void {
     if (message.snapshot !== undefined) {
-      this.#installation.install(message, this.#hardState);
+      this.#installation.install(message, this.#hardState, votes);
       return;
     }
     const { entries } = message;

@@ -87,11 +87,11 @@ export class StoreInstallation {
   }
 
   /**
-   * Raft wants the store of this MsgStorageAppend. The order that is safe at every crash: the store is there, whole, and
-   * named as the one to come; then the log begins anew behind the snapshot; then the store takes its place, between two
-   * entries.
+   * Raft wants the store of this MsgStorageAppend, whose responses and `votes` leave behind it. The order that is safe at
+   * every crash: the store is there, whole, and named as the one to come; then the log begins anew behind the snapshot;
+   * then the store takes its place, between two entries.
    */
-  install(message: Message, hardState: HardState): void {
+  install(message: Message, hardState: HardState, votes: readonly Message[]): void {
     const { log, storage, flusher, applyLoop, logger } = this.#parts;
     const snapshot = must(message.snapshot, "what is installed is a snapshot");
     const { index, term, confState } = snapshot.metadata;
@@ -114,7 +114,7 @@ export class StoreInstallation {
         if (!this.#parts.isRunning()) return;
         this.#replace(received.generation, { index, term, confState });
         this.#received = undefined;
-        this.#parts.deliver([...message.responses, ...received.behind]);
+        this.#parts.deliver([...message.responses, ...votes, ...received.behind]);
         this.#parts.drive();
       });
     });

@@ -85,6 +85,39 @@ test("a member stands by all that it acknowledged while a received store waits f
   assert.ok(appended > 0, "entries came while a store was installed");
 });
 
+test("a vote that is asked for in the same turn as a store arrives leaves once the store is installed", () => {
+  const stage = new Stage({ voters: 3, settings: shortLog });
+  const leader = stage.awaitLeader();
+  const lagging = followerOf(stage, leader);
+  stage.isolate(lagging);
+  for (let i = 0; i < 30; i++) stage.write(leader.nodeId, `k${i % 5}`, `v${i}`);
+  stage.runFor(500);
+  const member = stage.member(lagging);
+  const replica = stage.replica(lagging);
+  const receive = member.receive.bind(member);
+  let term = 0;
+  let index = 0;
+  // It is asked to lead, and hears of the leader of the very term that it campaigns for, before it has sent anything.
+  member.receive = (message, store) => {
+    if (message.type !== "MsgSnap" || term > 0) {
+      receive(message, store);
+      return;
+    }
+    term = replica.term + 1;
+    index = message.snapshot?.metadata.index ?? 0;
+    replica.receive({ ...message, type: "MsgTimeoutNow", snapshot: undefined, term: replica.term });
+    receive({ ...message, term }, store);
+    assert.ok(replica.isInstalling);
+  };
+  const requests = (): number =>
+    stage.sent.filter((one) => one.type === "MsgVote" && one.from === lagging && one.term === term).length;
+  stage.network.mend();
+  stage.runUntil(() => replica.isInstalling, "a store arrives");
+  stage.runUntil(() => !replica.isInstalling || requests() > 0, "it is installed");
+  assert.deepEqual([replica.isInstalling, replica.appliedIndex >= index, requests()], [false, true, 2]);
+  stage.awaitAgreement();
+});
+
 test("M1: members killed at random moments under load never differ at the same index", () => {
   const stage = new Stage({ voters: 3, settings: { ...shortLog, snapshotCount: 50, logStepMsMax: 5 } });
   const random = new SeededRandom(3);
