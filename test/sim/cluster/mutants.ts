@@ -88,6 +88,8 @@ function replacing<T extends object, K extends keyof T>(
 }
 
 const losses = [
+  "oneVoteATerm",
+  "electionSafety",
   "leaderCompleteness",
   "acknowledgedWrites",
   "stateMachineSafety",
@@ -145,7 +147,7 @@ export const clusterMutants: readonly ClusterMutant[] = [
   },
   {
     name: "votes twice in a term",
-    breaks: ["electionSafety", "oneVoteATerm", ...losses],
+    breaks: losses,
     make: () => ({
       outgoing: (message) => (message.type === "MsgVoteResp" ? { ...message, reject: false } : message),
     }),
@@ -308,7 +310,7 @@ export const clusterMutants: readonly ClusterMutant[] = [
   },
   {
     name: "forgets its vote when it restarts",
-    breaks: ["electionSafety", "oneVoteATerm", ...losses],
+    breaks: losses,
     make: () => ({
       recall: (contents) => ({ ...contents, hardState: { ...contents.hardState, vote: noNode } }),
     }),
