@@ -63,6 +63,10 @@ test("a sorted map behaves as a plain map that is sorted on every read", () => {
       assert.equal(map.size, model.size);
       if (step % 25 === 0) {
         map.check();
+        assert.deepEqual(
+          map.values(),
+          modelRange(model, "", undefined, false).map(([, value]) => value),
+        );
         const start = sortKeyOf(randomKey(random));
         const end = random.below(3) === 0 ? undefined : sortKeyOf(randomKey(random));
         for (const reverse of [false, true]) {

@@ -119,6 +119,13 @@ export class SortedMap<V> {
     return new SortedCursor(this.#runs, start, end, range.reverse, () => this.#changes);
   }
 
+  /** In the order of the keys. */
+  values(): V[] {
+    const values: V[] = [];
+    for (const run of this.#runs) for (let i = 0; i < run.values.length; i++) values.push(run.values[i] as V);
+    return values;
+  }
+
   /** A copy that later changes of either map leave alone. Costs one pass over the runs, not over the records. */
   snapshot(): SortedMap<V> {
     const copy = new SortedMap<V>();

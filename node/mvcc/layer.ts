@@ -67,11 +67,12 @@ export class Layer implements FlushBatch {
 
   /** Hot: runs on the main thread for every flush. */
   pack(): ArrayBuffer {
+    const all = [...this.#changes.values()].map((changes) => changes.packing());
     let length = 0;
-    for (const changes of this.#changes.values()) length += changes.packedBytes();
+    for (const { bytes } of all) length += bytes;
     const target = new Uint8Array(length);
     let at = 0;
-    for (const changes of this.#changes.values()) at = changes.packInto(target, at);
+    for (const packing of all) at = packing.writeTo(target, at);
     assert(at === length, "a packed layer is as long as its changes", { at, length });
     return target.buffer;
   }
@@ -80,6 +81,12 @@ export class Layer implements FlushBatch {
     this.#bytes += key.length + valueBytes + changeOverheadBytes;
     if (changes.note(key, position)) this.#keys++;
   }
+}
+
+interface Packing {
+  readonly bytes: number;
+  /** Returns the offset behind what it wrote. */
+  writeTo(target: Uint8Array, offset: number): number;
 }
 
 /** The changes of one bucket. */
@@ -158,24 +165,26 @@ export class Changes {
   /** In the order of the keys. */
   positions(): readonly number[] {
     if (this.#ascending !== undefined) return this.#ascending;
-    const positions: number[] = [];
-    const cursor = this.#sorted.cursor({ start: "", end: undefined, reverse: false });
-    while (cursor.next()) positions.push(cursor.value);
-    return positions;
+    return this.#sorted.values();
   }
 
-  packedBytes(): number {
-    if (this.#isPlain) return this.arena.bytes;
+  /** How many bytes the changes take in a flush, and how they get there. */
+  packing(): Packing {
+    const { arena } = this;
+    if (this.#isPlain) {
+      return { bytes: arena.bytes, writeTo: (target, offset) => arena.copyAllTo(target, offset) };
+    }
+    const positions = this.positions();
     let bytes = 0;
-    for (const position of this.positions()) bytes += this.arena.bytesAt(position);
-    return bytes;
-  }
-
-  packInto(target: Uint8Array, offset: number): number {
-    if (this.#isPlain) return this.arena.copyAllTo(target, offset);
-    let at = offset;
-    for (const position of this.positions()) at = this.arena.copyTo(target, at, position);
-    return at;
+    for (const position of positions) bytes += arena.bytesAt(position);
+    return {
+      bytes,
+      writeTo(target, offset) {
+        let at = offset;
+        for (const position of positions) at = arena.copyTo(target, at, position);
+        return at;
+      },
+    };
   }
 
   /** The first place whose key is not below the given one. Asks the last first: appends are the usual case. */
