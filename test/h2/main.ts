@@ -1,8 +1,11 @@
 // The HTTP/2 side of a real member: h2spec in full, clients in three languages, the fuzzer.
 //
-//   npm run test:h2 -- [--fuzz-seconds N] [PART...]
+//   npm run test:h2 -- [--fuzz-seconds N] [--merge-corpus] [PART...]
 //
-// Parts: h2spec, clients, fuzz.
+// Parts: h2spec, clients, fuzz. What the fuzzer finds new stays in the user's cache folder from run to run;
+// --merge-corpus makes it part of fuzz/corpus.txt, to be committed:
+//
+//   npm run test:h2 -- --fuzz-seconds 600 --merge-corpus fuzz
 import { parseArgs } from "node:util";
 import { runClients } from "./clients.ts";
 import { runFuzz } from "./fuzz/run.ts";
@@ -10,14 +13,17 @@ import { runH2spec } from "./h2spec.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { "fuzz-seconds": { type: "string", default: "30" } },
+  options: {
+    "fuzz-seconds": { type: "string", default: "30" },
+    "merge-corpus": { type: "boolean", default: false },
+  },
 });
-const fuzzSeconds = Number(values["fuzz-seconds"]);
+const fuzz = { seconds: Number(values["fuzz-seconds"]), isMerging: values["merge-corpus"] };
 
 const parts: Readonly<Record<string, (report: Report) => Promise<void>>> = {
   h2spec: runH2spec,
   clients: runClients,
-  fuzz: (report) => runFuzz(report, fuzzSeconds),
+  fuzz: (report) => runFuzz(report, fuzz),
 };
 
 /** `problem` is undefined for what passed. */

@@ -16,6 +16,9 @@ const paths = [
   services.lease.leaseKeepAlive.path,
   services.watch.watch.path,
   "/version",
+  "/health?exclude=x",
+  "http://[",
+  "/\\[#",
   "/etcdserverpb.KV/Nothing",
 ];
 const odd: readonly (readonly [string, string])[] = [
@@ -29,6 +32,10 @@ const odd: readonly (readonly [string, string])[] = [
   ["connection", "close"],
   ["Upper", "case"],
   [":path", "/twice"],
+  [":method", "GET"],
+  ["content-type", "application/json"],
+  ["__proto__", "x"],
+  ["constructor", "x"],
 ];
 const edges = [0, 1, 2, 4, 8, 0x7f, 0x80, 0xff, 0x3fff, 0x4000, 0x7fff_ffff, 0xffff_ffff];
 

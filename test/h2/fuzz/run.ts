@@ -1,29 +1,29 @@
-// The fuzzer over frames, HPACK and gRPC messages. Inputs that reach code no other reached join the corpus: for the run,
-// and with GROW_CORPUS=1 for good: then corpus.txt is written anew, with as few inputs as reach the same places, to be
-// committed. An input that breaks a rule is printed whole; put it into the corpus with the fix.
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+// The fuzzer over frames, HPACK and gRPC messages. It replays the committed corpus and what earlier runs found, then
+// mutates both. Inputs that reach code no other reached are kept for the next run on this machine; merging writes
+// corpus.txt anew, with as few and as short inputs as reach the same places, to be committed. An input that breaks a
+// rule is printed whole; put it into the corpus with the fix.
 import { SeededRandom } from "../../../node/lib/random.ts";
 import type { Report } from "../main.ts";
+import { corpusFile, findsFile, keepFinds, readInputs, writeCorpus } from "./corpus.ts";
 import { Coverage } from "./coverage.ts";
 import { generate, mutate, split } from "./inputs.ts";
 import { assertSame, feed } from "./target.ts";
 
-/** One input a line, in hex. */
-const corpusFile = join(import.meta.dirname, "corpus.txt");
 /** Asking for coverage costs as much as many inputs do. */
 const batchInputs = 64;
 const groupInputs = 8;
-const isGrowing = process.env["GROW_CORPUS"] === "1";
 
-export async function runFuzz(report: Report, seconds: number): Promise<void> {
+export interface FuzzOptions {
+  readonly seconds: number;
+  /** Makes what was found part of the committed corpus. */
+  readonly isMerging: boolean;
+}
+
+export async function runFuzz(report: Report, { seconds, isMerging }: FuzzOptions): Promise<void> {
   const seed = Number(process.env["FUZZ_SEED"] ?? Date.now() % 2 ** 32);
   const random = new SeededRandom(seed);
   const coverage = new Coverage();
-  const corpus: Buffer[] = readFileSync(corpusFile, "latin1")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => Buffer.from(line, "hex"));
+  const corpus = readInputs(corpusFile);
   const committed = corpus.length;
   let inputs = 0;
   let failure: string | undefined;
@@ -38,6 +38,17 @@ export async function runFuzz(report: Report, seconds: number): Promise<void> {
   for (const input of corpus) await check(input);
   coverage.see(coverage.fresh());
   report(`fuzz: the corpus of ${committed} inputs`, failure);
+
+  failure = undefined;
+  for (const input of readInputs(findsFile)) {
+    await check(input);
+    const places = coverage.fresh();
+    if (places.length === 0) continue;
+    coverage.see(places);
+    corpus.push(input);
+  }
+  const kept = corpus.length - committed;
+  if (kept > 0 || failure !== undefined) report(`fuzz: ${kept} inputs that earlier runs found`, failure);
 
   failure = undefined;
   const endMs = performance.now() + seconds * 1000;
@@ -58,13 +69,11 @@ export async function runFuzz(report: Report, seconds: number): Promise<void> {
       }
     }
   }
-  if (isGrowing && failure === undefined) {
-    const lines = (await fewest(corpus, coverage)).map((input) => `${input.toString("hex")}\n`);
-    writeFileSync(corpusFile, lines.sort().join(""));
-  }
+  if (isMerging && failure === undefined) writeCorpus(await fewest(corpus, coverage));
+  else keepFinds(corpus.slice(committed));
   coverage.stop();
   console.log(
-    `     ${inputs} inputs, ${coverage.size} places of the code, ${corpus.length - committed} inputs new in the corpus, seed ${seed}`,
+    `     ${inputs} inputs, ${coverage.size} places of the code, ${corpus.length - committed - kept} inputs found, seed ${seed}`,
   );
   report(`fuzz: ${seconds} s of mutated conversations`, failure);
 }
@@ -75,7 +84,7 @@ function next(random: SeededRandom, corpus: readonly Buffer[]): Buffer {
   return mutate(random, pick(), pick());
 }
 
-/** Inputs that together reach every place that all of them reach: always the one that adds most. */
+/** Inputs that together reach every place that all of them reach: always the one that adds most, or the shorter one. */
 async function fewest(corpus: readonly Buffer[], coverage: Coverage): Promise<Buffer[]> {
   const left: { readonly input: Buffer; places: readonly string[] }[] = [];
   coverage.places();
@@ -88,7 +97,7 @@ async function fewest(corpus: readonly Buffer[], coverage: Coverage): Promise<Bu
   const chosen: Buffer[] = [];
   for (;;) {
     for (const one of left) one.places = one.places.filter((place) => !reached.has(place));
-    left.sort((a, b) => b.places.length - a.places.length);
+    left.sort((a, b) => b.places.length - a.places.length || a.input.length - b.input.length);
     const best = left.shift();
     if (best === undefined || best.places.length === 0) return chosen;
     chosen.push(best.input);
