@@ -825,9 +825,13 @@ export class Replica {
     this.#publisher.check();
   }
 
-  /** Everything of earlier terms is applied when a leader's first entry is, so its leases can count from now. */
+  /**
+   * Everything of earlier terms is applied when a leader's first entry is, so its leases can count from now. A change of
+   * the members that Raft does not take leaves an empty entry, too: that begins nothing.
+   */
   #onTermBegins(): void {
-    if (this.isLeader) this.lessor.promote(this.#options.clock.nowMs(), electionTimeoutMs(this.#options));
+    if (!this.isLeader || this.lessor.isPrimary) return;
+    this.lessor.promote(this.#options.clock.nowMs(), electionTimeoutMs(this.#options));
   }
 
   #afterEntry(): void {

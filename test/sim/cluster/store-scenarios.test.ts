@@ -139,6 +139,23 @@ test("M1: members killed at random moments under load never differ at the same i
   stage.awaitAgreement();
 });
 
+test("a membership change that Raft does not take begins no lease anew", () => {
+  const stage = new Stage({ voters: 1 });
+  const { nodeId: id } = stage.awaitLeader();
+  grant(stage, id, leaseId(1n), 10);
+  stage.runFor(5_000);
+  const replica = stage.replica(id);
+  const { appliedIndex } = replica;
+  const update = (port: number): void =>
+    replica.proposeChange({ kind: "update", id, peerUrls: [`http://m${id}:${port}`] }, () => {});
+  update(1);
+  update(2);
+  // The second one while the first is not applied: it becomes an empty entry, as a term begins with.
+  stage.runUntil(() => replica.appliedIndex >= appliedIndex + 2, "both are applied");
+  const status = replica.lessor.status(leaseId(1n), stage.member(id).nowMs());
+  assert.ok(status !== undefined && status.remainingSeconds <= 5, `${status?.remainingSeconds} s are left`);
+});
+
 test("R17: leases are the same when the log is applied again after a restart, and after another one", () => {
   const stage = new Stage({ voters: 1, settings: { flushIntervalMs: 1_000_000 } });
   const id = stage.awaitLeader().nodeId;
