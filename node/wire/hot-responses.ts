@@ -66,8 +66,10 @@ export function writeDeleteRangeResponse(
   return at;
 }
 
-export function encodeRangeResponse(response: OutgoingRangeResponse | SharedRangeResponse): Uint8Array {
-  if ("shared" in response) return encodeWhole(response);
+/** Of a range answer that is written whole, shared or not. */
+type RangeForm = OutgoingRangeResponse | SharedRangeResponse;
+
+export function encodeRangeResponse(response: RangeForm): Uint8Array {
   const target = newMessage(rangeResponseSize(response));
   writeRangeResponse(target, 0, response);
   return target;
@@ -76,9 +78,7 @@ export function encodeRangeResponse(response: OutgoingRangeResponse | SharedRang
 /** Answers that are shared and have this size or more are sent in pieces. */
 const piecewiseBytesMin = 64 * 1024;
 
-export function rangeResponsePieces(
-  response: OutgoingRangeResponse | SharedRangeResponse,
-): Pieces | undefined {
+export function rangeResponsePieces(response: RangeForm): Pieces | undefined {
   if (!("shared" in response) || response.shared.size < piecewiseBytesMin) return undefined;
   const { header, shared } = response;
   const head = new Uint8Array(headerFieldSize(header));
@@ -93,17 +93,6 @@ export function rangeResponsePieces(
       return head;
     },
   };
-}
-
-function encodeWhole({ header, shared }: SharedRangeResponse): Uint8Array {
-  const target = newMessage(headerFieldSize(header) + shared.size);
-  let at = writeHeaderField(target, 0, header);
-  const pieces = shared.pieces();
-  for (let piece = pieces.next(); piece !== undefined; piece = pieces.next()) {
-    target.set(piece, at);
-    at += piece.length;
-  }
-  return target;
 }
 
 export function encodeRangeStreamResponse(response: OutgoingRangeStreamResponse): Uint8Array {
@@ -187,22 +176,29 @@ export function encodeLeaseKeepAliveResponse({
   return target;
 }
 
-export function rangeResponseSize(response: OutgoingRangeResponse): number {
+export function rangeResponseSize(response: RangeForm): number {
+  if ("shared" in response) return headerFieldSize(response.header) + response.shared.size;
   let size =
     headerFieldSize(response.header) + (response.more ? 2 : 0) + numberFieldSizeUnlessZero(response.count);
   for (const kv of response.kvs) size += sizedFieldSize(kvSize(kv));
   return size;
 }
 
-export function writeRangeResponse(
-  target: Uint8Array,
-  offset: number,
-  response: OutgoingRangeResponse,
-): number {
+export function writeRangeResponse(target: Uint8Array, offset: number, response: RangeForm): number {
   let at = writeHeaderField(target, offset, response.header);
+  if ("shared" in response) return writePieces(target, at, response.shared.pieces());
   for (const kv of response.kvs) at = writeKvField(target, at, 2, kv);
   at = writeNumberFieldUnlessZero(target, at, 3, response.more ? 1 : 0);
   return writeNumberFieldUnlessZero(target, at, 4, response.count);
+}
+
+function writePieces(target: Uint8Array, offset: number, pieces: Pieces): number {
+  let at = offset;
+  for (let piece = pieces.next(); piece !== undefined; piece = pieces.next()) {
+    target.set(piece, at);
+    at += piece.length;
+  }
+  return at;
 }
 
 function eventSize(event: OutgoingEvent): number {

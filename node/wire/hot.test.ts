@@ -134,6 +134,10 @@ test("a shared range is encoded once, in pieces that are the answer of every cal
       const header = drawHeader(random);
       const expected = encodeRangeResponse({ header, kvs, more: keys > 0, count: 7000 });
       assert.ok(Buffer.from(encodeRangeResponse({ header, shared })).equals(expected));
+      const { encoding } = codecs.RangeResponse;
+      const target = Buffer.alloc(encoding?.size({ header, shared } as never) ?? 0);
+      assert.equal(encoding?.writeTo(target, 0, { header, shared } as never), expected.length);
+      assert.ok(target.equals(expected));
       const parts: Uint8Array[] = [];
       const pieces = rangeResponsePieces({ header, shared });
       for (let part = pieces?.next(); part !== undefined; part = pieces?.next()) parts.push(part);
