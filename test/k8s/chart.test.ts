@@ -305,6 +305,19 @@ test("upgrade, rollback and uninstall leave definitions and clusters as NOTES sa
   await helm("uninstall", "one", "--namespace", "system");
   assert.match(await kubectl("get", "crd", "-o", "name"), /etcdlikeclusters.etcdlike.io/);
   assert.match(await kubectl("get", "elc", "-n", "apps", "-o", "name"), /first/);
+  // No kubelet runs the member here, so it has formed nothing, and the volume is still bound to it. From the moment it
+  // has, the operator lets the volume outlive it.
+  const volumes = (await kubectl("get", "pvc", "-n", "apps", "-o", "name")).trim();
+  assert.match(volumes, /data-first-0-[a-z0-9]+$/);
+  await kubectl(
+    "patch",
+    volumes,
+    "-n",
+    "apps",
+    "--type=merge",
+    "-p",
+    '{"metadata":{"ownerReferences":null}}',
+  );
   // Nobody is there to let members go: the way that NOTES gives does it.
   await kubectl("delete", "elc", "first", "-n", "apps");
   await eventually("the member waits for its finalizer", async () => {
