@@ -377,6 +377,7 @@ export async function bedDown(): Promise<void> {
     for (const node of nodes) await endContainers(node);
     for (const name of of("containerd")) await end(name);
   }
+  await endShims();
   for (const node of nodes) {
     await attempt("ip", "netns", "delete", node.name);
     await attempt("ip", "link", "delete", `${node.name}h`);
@@ -415,6 +416,17 @@ async function endContainers(node: BedNode): Promise<void> {
     const namespace = /\/run\/netns\/(cni-[0-9a-f-]+)/.exec(info)?.[1];
     await attempt("ctr", ...ctr, "containers", "delete", id);
     if (namespace !== undefined) await attempt("ip", "netns", "delete", namespace);
+  }
+}
+
+/** Of containers whose start was cut short containerd knows nothing; their shims would live on. */
+async function endShims(): Promise<void> {
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const words = (await readFile(join("/proc", pid, "cmdline"), "utf8").catch(() => "")).split("\0");
+    const isOurs = words.some(
+      (word) => word.startsWith(`${bedFolder}/`) && word.endsWith("/containerd.sock"),
+    );
+    if (isOurs && words[0]?.includes("containerd-shim") === true) await attempt("kill", "-KILL", pid);
   }
 }
 
