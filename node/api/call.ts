@@ -6,8 +6,6 @@ import type { ApiError } from "./errors.ts";
 export interface Call {
   /** Lower-case metadata (header) names to their first value. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** The request as it came, until the handler has returned; undefined for one that was compressed or not encoded. */
-  readonly requestBytes?: Uint8Array | undefined;
   /** True once the client went away or the deadline passed. */
   readonly isCancelled: boolean;
   /** Runs once when the call is cancelled; at once when it already is. */

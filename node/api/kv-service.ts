@@ -100,10 +100,10 @@ export class KvService {
     }
   }
 
-  put(request: PutRequest, call: Call, answer: Answer<OutgoingPutResponse>): void {
+  put(request: PutRequest, _call: Call, answer: Answer<OutgoingPutResponse>): void {
     checkQuota(this.#api, putBytes(request));
     checkPut(request);
-    this.#api.proposeFor({ put: call.requestBytes ?? request }, "put", answer, putResponse);
+    this.#api.proposeFor({ put: request }, "put", answer, putResponse);
   }
 
   deleteRange(request: DeleteRangeRequest, _call: Call, answer: Answer<OutgoingDeleteRangeResponse>): void {
@@ -111,12 +111,11 @@ export class KvService {
     this.#api.proposeFor({ deleteRange: request }, "deleteRange", answer, deleteRangeResponse);
   }
 
-  txn(request: TxnRequest, call: Call, answer: Answer<OutgoingTxnResponse>): void {
+  txn(request: TxnRequest, _call: Call, answer: Answer<OutgoingTxnResponse>): void {
     checkQuota(this.#api, txnBytes(request));
     checkTxn(request, this.#api.options.txnOpsMax);
-    if (!isReadOnly(request)) {
-      this.#api.proposeFor({ txn: call.requestBytes ?? request }, "txn", answer, txnResponse);
-    } else if (isSerializable(request)) this.#readTxn(request, answer);
+    if (!isReadOnly(request)) this.#api.proposeFor({ txn: request }, "txn", answer, txnResponse);
+    else if (isSerializable(request)) this.#readTxn(request, answer);
     else this.#api.afterBarrier(answer, () => this.#readTxn(request, answer));
   }
 

@@ -5,7 +5,7 @@ import type { Applied } from "../apply/outcome.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import type { ReadOutcome } from "../replica/read-barrier.ts";
-import type { ProposedOperation, Replica } from "../replica/replica.ts";
+import type { Replica } from "../replica/replica.ts";
 import type { InternalRaftRequest, ResponseHeader } from "../wire/rpc.ts";
 import type { Answer, Call } from "./call.ts";
 import { apiError } from "./errors.ts";
@@ -53,7 +53,7 @@ export class MemberApi {
    * there is no promise.
    */
   proposeFor<C extends Case, Response>(
-    operation: ProposedOperation,
+    operation: Partial<Omit<InternalRaftRequest, "header">>,
     expected: C,
     answer: Answer<Response>,
     respond: (header: ResponseHeader, applied: AppliedOf<C>) => Response,

@@ -33,7 +33,6 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
   /** The request, where it comes in pieces. */
   #incoming: MessageQueue | undefined;
   #hasRequest = false;
-  #requestBytes: Uint8Array | undefined;
   #isCancelled = false;
   /** The last word was said, by us or by the transport. */
   #isEnded = false;
@@ -63,9 +62,7 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
       if (this.deadlineMs <= this.#startMs) throw deadlineExceeded();
       const request = decodeRequest(this.#host, this.#head, this.#target, message);
       this.#host.admit(this.#head, "unary");
-      if (message.format === 0) this.#requestBytes = message.bytes;
       this.#handle(request);
-      this.#requestBytes = undefined;
     } catch (error) {
       this.fail(error);
     }
@@ -74,10 +71,6 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
 
   get metadata(): ReadonlyMap<string, string> {
     return this.#head.metadata;
-  }
-
-  get requestBytes(): Uint8Array | undefined {
-    return this.#requestBytes;
   }
 
   get isCancelled(): boolean {

@@ -23,7 +23,7 @@ import type { Ready, SoftState } from "../raft/ready.ts";
 import { codecs } from "../wire/codecs.ts";
 import { encodePutEntry, encodeTxnEntry } from "../wire/hot-entry.ts";
 import type { ConfChange, HardState, Message } from "../wire/raft.ts";
-import type { InternalRaftRequest, PutRequest, TxnRequest } from "../wire/rpc.ts";
+import type { InternalRaftRequest } from "../wire/rpc.ts";
 import { ApplyLoop } from "./apply-loop.ts";
 import { AutoCompactor } from "./auto-compactor.ts";
 import { Background } from "./background.ts";
@@ -66,12 +66,6 @@ const pinnedBytesMax = 512 * 1024 * 1024;
 const unproposedChangesMax = 64;
 /** How long a member that was removed goes on, so that the others hear that its removal is committed. */
 const removedLingerMs = 1000;
-
-/** One of the fields is there. A put or a transaction may be encoded already: its bytes go into the log as they are. */
-export type ProposedOperation = Partial<Omit<InternalRaftRequest, "header" | "ID" | "put" | "txn">> & {
-  readonly put?: PutRequest | Uint8Array | undefined;
-  readonly txn?: TxnRequest | Uint8Array | undefined;
-};
 
 type Lifecycle = "created" | "running" | "stopping" | "stopped";
 
@@ -410,7 +404,7 @@ export class Replica {
    * Puts a request into the log. `done` runs once: when the request was applied on this member, was refused before
    * it was proposed, or took too long (then it may still be applied later).
    */
-  propose(operation: ProposedOperation, done: ProposalDone): void {
+  propose(operation: Partial<Omit<InternalRaftRequest, "header">>, done: ProposalDone): void {
     if (this.#lifecycle !== "running") {
       done(refused("stopped"));
       return;
@@ -438,7 +432,7 @@ export class Replica {
    * For what only a leader may decide, at this very moment: it goes to Raft at once or not at all. A request that waited
    * would be forwarded to the next leader, with which clients have renewed what it ends.
    */
-  proposeAsLeader(operation: ProposedOperation, done: ProposalDone): void {
+  proposeAsLeader(operation: Partial<Omit<InternalRaftRequest, "header">>, done: ProposalDone): void {
     const isLeader = this.#lifecycle === "running" && this.#rawNode.basicStatus().state === "StateLeader";
     const request = this.#requestIds.next();
     if (!isLeader || this.#rawNode.propose(this.#encode(request, operation)) !== "accepted") {
@@ -525,16 +519,14 @@ export class Replica {
     else this.#snapshotReports.failed(id);
   }
 
-  #encode(request: number, operation: ProposedOperation): Uint8Array {
+  #encode(request: number, operation: Partial<Omit<InternalRaftRequest, "header">>): Uint8Array {
     const { put, txn } = operation;
     const idLow = this.#requestIds.low(request);
     const idHigh = this.#requestIds.high(request);
-    if (put !== undefined) return encodePutEntry({ idLow, idHigh }, put);
-    if (txn !== undefined) return encodeTxnEntry({ idLow, idHigh }, txn);
+    if (put !== undefined) return encodePutEntry({ idLow, idHigh, put });
+    if (txn !== undefined) return encodeTxnEntry({ idLow, idHigh, txn });
     const header = { ID: this.#requestIds.wide(request), username: "", authRevision: 0 };
-    return codecs.InternalRaftRequest.encode(
-      codecs.InternalRaftRequest.create({ ...operation, put, txn, header }),
-    );
+    return codecs.InternalRaftRequest.encode(codecs.InternalRaftRequest.create({ ...operation, header }));
   }
 
   #await(request: number, done: ProposalDone): void {

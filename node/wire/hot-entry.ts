@@ -34,12 +34,8 @@ export interface TxnEntry extends EntryId {
   readonly txn: TxnRequest;
 }
 
-/**
- * The entry of a put that nobody in particular has sent, as long as there are no users. One that is encoded already, as
- * clients send it, goes in as it is: every member reads from it what was read from it before.
- */
-export function encodePutEntry({ idLow, idHigh }: EntryId, put: PutRequest | Uint8Array): Uint8Array {
-  if (put instanceof Uint8Array) return splicedEntry(putField, put, idLow, idHigh);
+/** The entry of a put that nobody in particular has sent, as long as there are no users. */
+export function encodePutEntry({ idLow, idHigh, put }: PutEntry): Uint8Array {
   const size = putRequestSize(put);
   const idSize = idSizeOf(idLow, idHigh);
   const target = newEntry(size, idSize);
@@ -49,22 +45,12 @@ export function encodePutEntry({ idLow, idHigh }: EntryId, put: PutRequest | Uin
 }
 
 /** The same for a transaction. */
-export function encodeTxnEntry({ idLow, idHigh }: EntryId, txn: TxnRequest | Uint8Array): Uint8Array {
-  if (txn instanceof Uint8Array) return splicedEntry(txnField, txn, idLow, idHigh);
+export function encodeTxnEntry({ idLow, idHigh, txn }: TxnEntry): Uint8Array {
   const size = txnRequestSize(txn);
   const idSize = idSizeOf(idLow, idHigh);
   const target = newEntry(size, idSize);
   const at = writeTxnRequest(target, writeFieldStart(target, 0, txnField, size), txn);
   writeHeader(target, at, idSize, idLow, idHigh);
-  return target;
-}
-
-function splicedEntry(field: number, operation: Uint8Array, idLow: number, idHigh: number): Uint8Array {
-  const idSize = idSizeOf(idLow, idHigh);
-  const target = newEntry(operation.length, idSize);
-  const start = writeFieldStart(target, 0, field, operation.length);
-  target.set(operation, start);
-  writeHeader(target, start + operation.length, idSize, idLow, idHigh);
   return target;
 }
 

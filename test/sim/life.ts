@@ -16,11 +16,10 @@ import { Overlay } from "../../node/mvcc/overlay.ts";
 import { readDurableState } from "../../node/replica/durable-state.ts";
 import type { LogAppend, LogContents, LogSnapshot, LogStore } from "../../node/replica/log-store.ts";
 import type { ProposalDone } from "../../node/replica/proposals.ts";
-import { type ProposedOperation, Replica } from "../../node/replica/replica.ts";
+import { Replica } from "../../node/replica/replica.ts";
 import { MemoryEngine, type MemoryImage } from "../../node/storage/memory/engine.ts";
 import { createLog, logExists, type OpenedLog, openLog } from "../../node/storage/wal/open-log.ts";
 import { SteppedLogStore } from "../../node/storage/wal/stepped-log-store.ts";
-import { codecs } from "../../node/wire/codecs.ts";
 import type { Entry, HardState } from "../../node/wire/raft.ts";
 import { raftCodecs } from "../../node/wire/raft-codec.ts";
 import type { InternalRaftRequest } from "../../node/wire/rpc.ts";
@@ -57,7 +56,7 @@ export interface LifePorts {
   readonly takeStoreError: () => boolean;
   readonly onAppend: (entry: Entry) => void;
   /** The member proposes something that no client has asked for. */
-  readonly onOwnProposal: (operation: ProposedOperation) => void;
+  readonly onOwnProposal: (operation: Operation) => void;
   readonly onFatal: (error: FatalError) => void;
 }
 
@@ -162,7 +161,7 @@ export class Life {
   /** What a service does for a client. */
   propose(operation: Operation, done: ProposalDone): void {
     this.#isClientCalling = true;
-    this.replica.propose(asSent(operation), done);
+    this.replica.propose(operation, done);
     this.#isClientCalling = false;
   }
 
@@ -273,13 +272,4 @@ function bootstrapEntries({ hardState, snapshot, entries }: LogContents): readon
     context: utf8(encodeMember(member)),
   });
   return [{ type: "EntryConfChange", term: 1, index: 1, data }];
-}
-
-/** Puts and transactions come to a replica as the bytes that the client sent. */
-function asSent({ put, txn, ...others }: Operation): ProposedOperation {
-  return {
-    ...others,
-    ...(put === undefined ? {} : { put: codecs.PutRequest.encode(put) }),
-    ...(txn === undefined ? {} : { txn: codecs.TxnRequest.encode(txn) }),
-  };
 }
