@@ -18,7 +18,6 @@ export interface LongRangeUser {
   fail(error: unknown): void;
 }
 
-const keptBytesMax = 8 * 1024 * 1024;
 const keptMs = 1000;
 
 interface Kept {
@@ -54,7 +53,7 @@ export class LongRanges {
       onUsed: () => this.#live.add(range),
       onUnused: () => {
         this.#live.delete(range);
-        if (range.shared !== undefined && range.shared.size <= keptBytesMax) this.#keep(range);
+        if (range.shared?.isKept === true) this.#keep(range);
       },
     });
     return range;

@@ -20,6 +20,8 @@ export class SharedRange {
   readonly count: number;
   /** Bytes of the fields. */
   readonly size: number;
+  /** The encoding is kept, and the key values are not. */
+  readonly isKept: boolean;
   /** Encoded key values; empty once the pieces are there. */
   #kvs: readonly Uint8Array[];
   #pieces: readonly Uint8Array[] | undefined;
@@ -31,11 +33,12 @@ export class SharedRange {
     let size = numberFieldSizeUnlessZero(more ? 1 : 0) + numberFieldSizeUnlessZero(count);
     for (const kv of kvs) size += sizedFieldSize(kv.length);
     this.size = size;
+    this.isKept = size <= keptBytesMax;
   }
 
   /** Every caller gets all of them, and changes none. Pieces of a large range are made anew for each. */
   pieces(): Pieces {
-    if (this.size > keptBytesMax) return new PiecesOf(this.size, this.#encoded());
+    if (!this.isKept) return new PiecesOf(this.size, this.#encoded());
     if (this.#pieces === undefined) {
       this.#pieces = [...this.#encoded()];
       this.#kvs = [];
