@@ -99,6 +99,8 @@ test("messages that lie about themselves, bombs (CVE-2024-37168) among them, get
     ["a timeout of nine digits", one, { "grpc-timeout": "123456789S" }, "13", /timeout string is too long/],
     ["a negative timeout", one, { "grpc-timeout": "-1S" }, "13", /malformed grpc-timeout/],
     ["no time at all", one, { "grpc-timeout": "0n" }, "4", /^context deadline exceeded$/],
+    ["eleven thousand years of time", one, { "grpc-timeout": "99999999H" }, "0", /^$/],
+    ["shorter than the body", message(request, { length: 1 }), {}, "13", /unmarshal/],
     ["metadata that is not base64", one, { "x-bin": "***" }, "13", /malformed binary metadata/],
     ["another method", one, { ":method": "PUT" }, "13", /which should be POST/],
   ];

@@ -3,8 +3,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { type AddressInfo, connect as connectPlain, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  connect as connectPlain,
+  createServer as createPlainServer,
+  type Socket,
+} from "node:net";
 import { type TestContext, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { type ConnectionOptions, connect, createServer, type TLSSocket } from "node:tls";
 import { silentLogger } from "../lib/log.ts";
 import { connectWith } from "./connect.ts";
@@ -134,4 +140,73 @@ test("bytes that are no handshake end a connection and nothing else", async (t) 
     await new Promise((resolve) => socket.once("close", resolve));
     assert.equal(await ask(bed, port, client), "hello h2");
   }
+});
+
+/** What a client says first. */
+async function helloOf(bed: Bed): Promise<Buffer> {
+  const server = createPlainServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const accepted = once(server, "connection") as Promise<[Socket]>;
+  const answered = ask(bed, (server.address() as AddressInfo).port);
+  const [socket] = await accepted;
+  const [hello] = (await once(socket, "data")) as [Buffer];
+  socket.destroy();
+  server.close();
+  await answered;
+  return hello;
+}
+
+const slowHandshakes = 50;
+
+test("handshakes that come byte by byte or are never finished are let go, and others are served meanwhile", {
+  timeout: 120_000,
+}, async (t) => {
+  const bed = await makeBed(t);
+  const port = await serve(t, bed);
+  const client = await bed.ca.issue({ name: "client" });
+  const hello = await helloOf(bed);
+  const closed: Promise<unknown>[] = [];
+  for (let i = 0; i < 2 * slowHandshakes; i++) {
+    const socket = connectPlain(port, "127.0.0.1").setNoDelay(true);
+    socket.on("error", () => {});
+    socket.resume();
+    closed.push(new Promise((resolve) => socket.once("close", resolve)));
+    if (i % 2 === 0) {
+      // Read and answered, and nothing follows.
+      socket.write(hello);
+      continue;
+    }
+    // At this pace the hello alone would take longer than a handshake may.
+    let at = 0;
+    const drip = setInterval(() => socket.write(hello.subarray(at, ++at)), 200);
+    socket.once("close", () => clearInterval(drip));
+  }
+  assert.ok(hello.length > 200, `a hello has ${hello.length} bytes`);
+  assert.equal(await ask(bed, port, client), "hello h2");
+  await Promise.all(closed);
+  assert.equal(bed.warnings.length, 2 * slowHandshakes);
+  assert.equal(await ask(bed, port, client), "hello h2");
+});
+
+test("a handshake may come in single bytes, when they come soon", async (t) => {
+  const bed = await makeBed(t);
+  const port = await serve(t, bed);
+  const client = await bed.ca.issue({ name: "client" });
+  const splitter = createPlainServer((from) => {
+    const to = connectPlain(port, "127.0.0.1").setNoDelay(true);
+    to.on("error", () => from.destroy()).pipe(from);
+    from.on("error", () => to.destroy());
+    void (async () => {
+      for await (const chunk of from as AsyncIterable<Buffer>) {
+        for (const byte of chunk) {
+          to.write(Buffer.of(byte));
+          await turn();
+        }
+      }
+      to.end();
+    })().catch(() => to.destroy());
+  }).listen(0, "127.0.0.1");
+  t.after(() => splitter.close());
+  await once(splitter, "listening");
+  assert.equal(await ask(bed, (splitter.address() as AddressInfo).port, client), "hello h2");
 });
