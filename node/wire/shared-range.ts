@@ -25,6 +25,8 @@ export class SharedRange {
   /** Encoded key values; empty once the pieces are there. */
   #kvs: readonly Uint8Array[];
   #pieces: readonly Uint8Array[] | undefined;
+  /** Of a large range, by position: what some call still has to send is not made again for another. */
+  readonly #made: WeakRef<Uint8Array>[] = [];
 
   constructor(kvs: readonly Uint8Array[], more: boolean, count: number) {
     this.more = more;
@@ -36,7 +38,10 @@ export class SharedRange {
     this.isKept = size <= keptBytesMax;
   }
 
-  /** Every caller gets all of them, and changes none. Pieces of a large range are made anew for each. */
+  /**
+   * Every caller gets all of them, and changes none. Pieces of a large range are made when they are asked for and live
+   * while somebody holds them, so however many clients stop in the middle of it, it is there twice at most.
+   */
   pieces(): Pieces {
     if (!this.isKept) return new PiecesOf(this.size, this.#encoded());
     if (this.#pieces === undefined) {
@@ -49,18 +54,24 @@ export class SharedRange {
   *#encoded(): IterableIterator<Uint8Array> {
     const kvs = this.#kvs;
     let start = 0;
-    while (start < kvs.length) {
+    for (let position = 0; start < kvs.length; position++) {
       let end = start;
       let bytes = 0;
       for (; end < kvs.length && bytes < pieceBytes; end++) {
         bytes += sizedFieldSize((kvs[end] as Uint8Array).length);
       }
-      const piece = new Uint8Array(bytes);
-      let at = 0;
-      for (; start < end; start++) at = writeBytesField(piece, at, 2, kvs[start] as Uint8Array);
-      yield piece;
+      yield this.#made[position]?.deref() ?? this.#make(position, bytes, kvs.slice(start, end));
+      start = end;
     }
     yield this.#tail();
+  }
+
+  #make(position: number, bytes: number, kvs: readonly Uint8Array[]): Uint8Array {
+    const piece = new Uint8Array(bytes);
+    let at = 0;
+    for (const kv of kvs) at = writeBytesField(piece, at, 2, kv);
+    if (!this.isKept) this.#made[position] = new WeakRef(piece);
+    return piece;
   }
 
   #tail(): Uint8Array {
