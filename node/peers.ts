@@ -56,9 +56,10 @@ export class Peers {
           this.#replica?.members.get(contents.nodeId)?.peerUrls ?? config.initialAdvertisePeerUrls,
       },
       raft: {
-        receive: (message) => {
+        receive: (message) => this.#replica?.receive(message),
+        receiveUnproven: (message) => {
           if (message.type === "MsgSnap") this.#replica?.receiveSnapshot(message, snapshots.take(message));
-          else this.#replica?.receive(message);
+          else this.#replica?.receiveUnproven(message);
         },
         isRemoved: (id) => this.#replica?.members.isRemoved(id) ?? false,
         reportUnreachable: (id) => this.#replica?.reportUnreachable(id),

@@ -29,6 +29,7 @@ export function strangerCalls(dialer: Dialer, logger: Logger, timeoutMs = askTim
     local: { nodeId: noNode, clusterId: 0n, peerUrls: () => [] },
     raft: {
       receive() {},
+      receiveUnproven() {},
       isRemoved: () => false,
       reportUnreachable() {},
       reportGone() {},

@@ -10,7 +10,7 @@ import type { Message } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import { messageFrame } from "./frames.ts";
 import type { SnapshotPort } from "./port.ts";
-import { ask, headersOf, startMember, type TestMember } from "./testing/members.ts";
+import { ask, eventually, headersOf, startMember, startPair, type TestMember } from "./testing/members.ts";
 import { message } from "./testing/messages.ts";
 
 const one = nodeId(1);
@@ -165,6 +165,24 @@ test("terms and indexes that no cluster reaches are refused before Raft sees the
     }
   }
   assert.deepEqual([member.received, disk.beganCount], [[], 0]);
+});
+
+test("only what comes on a stream from the member it names is taken for that member's word", async (t) => {
+  const [to, from] = await startPair(t);
+  const passedOn = message("MsgProp", {
+    from: nodeId(3),
+    to: one,
+    entries: [{ type: "EntryNormal", term: 0, index: 0, data: utf8("x") }],
+  });
+  from.transport.send([heartbeat, passedOn]);
+  await eventually(() => to.received.length === 2);
+  const body = raftCodecs.Message.encode(heartbeat);
+  assert.equal((await ask(to, "/raft", { method: "POST", headers: headersOf(2), body })).status, 204);
+  assert.deepEqual(
+    to.received.map(({ type }) => type),
+    ["MsgHeartbeat", "MsgProp", "MsgHeartbeat"],
+  );
+  assert.deepEqual(to.proven, to.received.slice(0, 1));
 });
 
 test("names of Object.prototype are names like any other: paths, fields, JSON", async (t) => {

@@ -124,7 +124,9 @@ export class Peer {
     const fault = raft.isRemoved(message.from) ? "fromRemoved" : faultOf(message, local.nodeId);
     // A snapshot without its store would replace the log by nothing.
     if (fault === undefined && message.type !== "MsgSnap") {
-      raft.receive(message);
+      // Followers pass on what others asked of the leader.
+      if (message.from === this.#peerId) raft.receive(message);
+      else raft.receiveUnproven(message);
       return;
     }
     metrics.receivedFailure(hexId(this.#peerId));

@@ -12,8 +12,13 @@ export interface LocalMember {
 }
 
 export interface RaftPort {
-  /** A message from another member, addressed to this one and sound in form. What it throws ends the process. */
+  /**
+   * A message from another member, addressed to this one and sound in form, on a stream that this member opened to the
+   * sender's address. What it throws ends the process.
+   */
   receive(message: Message): void;
+  /** The same in a request. Without certificates its sender may be anybody who can reach the peer port. */
+  receiveUnproven(message: Message): void;
   isRemoved(id: NodeId): boolean;
   /** Messages to this peer were lost. Never called from within `send`. */
   reportUnreachable(id: NodeId): void;

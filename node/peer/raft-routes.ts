@@ -43,7 +43,7 @@ export async function serveMessage(
     answerError(response, { status: 400, text: "wrong raft message type" });
     return;
   }
-  transport.settings.raft.receive(message);
+  transport.settings.raft.receiveUnproven(message);
   response.writeHead(204).end();
 }
 

@@ -58,7 +58,7 @@ export async function serveSnapshot(
     refuse(settings, response, 500, `failed to save KV snapshot (${errorText(failure)})`);
     return;
   }
-  raft.receive(message);
+  raft.receiveUnproven(message);
   metrics.snapshotReceiveEnded(from, (clock.nowMs() - startMs) / 1000);
   response.writeHead(204).end();
 }

@@ -1,6 +1,5 @@
 // What a leader's messages do to a follower's log.
 
-import { FatalError } from "../lib/fatal.ts";
 import { hexId, noNode } from "../lib/ids.ts";
 import type { Message, Snapshot } from "../wire/raft.ts";
 import { canonicalConfState, membersOf } from "./conf-state.ts";
@@ -50,16 +49,7 @@ function isConsecutive(message: Message): boolean {
   return logTerm <= message.term;
 }
 
-/**
- * A leader tells no follower of a commit beyond what that follower acknowledged to it. Where the log ends before, what
- * was acknowledged is gone (a volume put back to an older state): FatalError DATA_LOST.
- */
 export function handleHeartbeat(raft: Raft, message: Message): void {
-  const last = raft.log.lastIndex();
-  if (message.commit > last) {
-    const text = `this member acknowledged entries up to ${message.commit} or beyond, and its log ends at ${last}: its data are of an older state`;
-    throw new FatalError("DATA_LOST", text, { index: last });
-  }
   raft.log.commitTo(message.commit);
   raft.send({ type: "MsgHeartbeatResp", to: message.from, context: message.context });
 }

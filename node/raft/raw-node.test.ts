@@ -98,6 +98,30 @@ function texts(entries: readonly Entry[]): string[] {
   return entries.map((entry) => textOf(entry.data)).filter((text) => text !== "");
 }
 
+test("what is said of entries beyond the log is refused, and changes nothing", () => {
+  const follower = start([one, two, three]);
+  const before = follower.node.status();
+  const heartbeat = newMessage({ type: "MsgHeartbeat", to: one, from: two, term: 9, commit: 2 });
+  assert.equal(follower.node.step(heartbeat), "beyondLog");
+  assert.deepEqual(follower.node.status(), before);
+  assert.equal(follower.node.step({ ...heartbeat, commit: 1 }), "accepted");
+  assert.equal(
+    follower.node.step({ ...heartbeat, term: 8 }),
+    "accepted",
+    "it is answered with the newer term",
+  );
+
+  const leader = lead([one, two, three]);
+  const { term } = leader.node.basicStatus().hardState;
+  const last = leader.node.lastIndex();
+  const leading = leader.node.status();
+  const acknowledgement = newMessage({ type: "MsgAppResp", to: one, from: two, term, index: last + 1 });
+  assert.equal(leader.node.step(acknowledgement), "beyondLog");
+  assert.deepEqual(leader.node.status(), leading);
+  assert.equal(leader.node.step({ ...acknowledgement, index: last }), "accepted");
+  assert.equal(leader.node.status().progress[1]?.match, last);
+});
+
 test("an only voter commits and applies what it proposes", () => {
   const member = lead([one]);
   assert.equal(member.node.propose(utf8("a")), "accepted");

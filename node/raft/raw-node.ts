@@ -273,6 +273,11 @@ export class RawNode {
     for (const message of steps) step(this.#raft, message);
   }
 
+  /** Of the log, whether it is on disk yet or not. */
+  lastIndex(): number {
+    return this.#raft.log.lastIndex();
+  }
+
   basicStatus(): BasicStatus {
     const raft = this.#raft;
     return {

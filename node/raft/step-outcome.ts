@@ -6,7 +6,9 @@ export type StepOutcome =
   /** Of a type that a peer must not send. */
   | "localMessage"
   /** An answer of somebody who is not a member. */
-  | "unknownPeer";
+  | "unknownPeer"
+  /** A commit that the log does not reach, or an acknowledgement of entries that the leader does not have. */
+  | "beyondLog";
 
 /** For logs and error answers. */
 export const stepOutcomeTexts: Readonly<Record<StepOutcome, string>> = {
@@ -14,4 +16,5 @@ export const stepOutcomeTexts: Readonly<Record<StepOutcome, string>> = {
   proposalDropped: "raft proposal dropped",
   localMessage: "raft: cannot step raft local message",
   unknownPeer: "raft: cannot step as peer not found",
+  beyondLog: "raft: cannot step message about entries beyond the log",
 };

@@ -15,6 +15,7 @@ import { type StepOutcome, stepOutcomeTexts } from "./step-outcome.ts";
 
 /** Term zero marks a message that is valid in any term: local ones, proposals and reads. */
 export function step(raft: Raft, message: Message): StepOutcome {
+  if (isBeyondLog(raft, message)) return "beyondLog";
   if (message.term > raft.term) {
     if (!enterTerm(raft, message)) return "accepted";
   } else if (message.term < raft.term && message.term !== 0) {
@@ -39,6 +40,22 @@ export function step(raft: Raft, message: Message): StepOutcome {
       return "accepted";
     default:
       return stepRole(raft, message);
+  }
+}
+
+/**
+ * A leader tells no follower of a commit beyond what that follower acknowledged to it, and is acknowledged nothing that
+ * it did not send. Where it is otherwise, a log has lost entries, or the sender lies: what to make of that is for the
+ * caller to say, as long as nothing has changed.
+ */
+function isBeyondLog(raft: Raft, { type, term, commit, index, reject }: Message): boolean {
+  switch (type) {
+    case "MsgHeartbeat":
+      return term >= raft.term && commit > raft.log.lastIndex();
+    case "MsgAppResp":
+      return raft.state === "StateLeader" && term === raft.term && !reject && index > raft.log.lastIndex();
+    default:
+      return false;
   }
 }
 

@@ -11,7 +11,8 @@ import { type Outcome, refused } from "../apply/outcome.ts";
 import type { Lessor } from "../lease/lessor.ts";
 import { assert } from "../lib/assert.ts";
 import type { DefragmentOutcome, EngineSize, StoreGeneration } from "../lib/backend.ts";
-import { type NodeId, noNode } from "../lib/ids.ts";
+import { FatalError } from "../lib/fatal.ts";
+import { hexId, type NodeId, noNode } from "../lib/ids.ts";
 import { confChangeOf, type MembershipChange } from "../membership/change.ts";
 import type { Members } from "../membership/members.ts";
 import { Overlay } from "../mvcc/overlay.ts";
@@ -493,11 +494,41 @@ export class Replica {
     return this.#snapshotter.pin(index);
   }
 
-  /** A message from another member. A snapshot comes with its store, through `receiveSnapshot`. */
+  /**
+   * A message from another member. A snapshot comes with its store, through `receiveSnapshot`. Throws FatalError
+   * DATA_LOST when the leader knows of entries that this member acknowledged, and they are gone: a volume was put back
+   * to an older state.
+   */
   receive(message: Message): void {
-    if (this.#lifecycle !== "running" || message.type === "MsgSnap") return;
-    this.#rawNode.step(message);
+    if (!this.#isRefused(message) || message.type !== "MsgHeartbeat") return;
+    const last = this.#rawNode.lastIndex();
+    const text = `this member acknowledged entries up to ${message.commit} or beyond, and its log ends at ${last}: its data are of an older state`;
+    throw new FatalError("DATA_LOST", text, { index: last });
+  }
+
+  /**
+   * A message from somebody who says to be another member. It cannot end this one: what it says of entries that are not
+   * in the log is refused, and counts when that member says it.
+   */
+  receiveUnproven(message: Message): void {
+    this.#isRefused(message);
+  }
+
+  /** Steps a message; true when it speaks of entries beyond the log, and was refused. */
+  #isRefused(message: Message): boolean {
+    if (this.#lifecycle !== "running" || message.type === "MsgSnap") return false;
+    const outcome = this.#rawNode.step(message);
     this.#driveSoon();
+    if (outcome !== "beyondLog") return false;
+    const { type, from, term, commit, index } = message;
+    this.#options.logger.warn("refused a Raft message about entries beyond the log", {
+      "message-type": type,
+      from: hexId(from),
+      term,
+      [type === "MsgHeartbeat" ? "commit" : "index"]: type === "MsgHeartbeat" ? commit : index,
+      "last-index": this.#rawNode.lastIndex(),
+    });
+    return true;
   }
 
   /** Messages to this peer were lost. */

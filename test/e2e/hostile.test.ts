@@ -4,16 +4,22 @@
 // What the parts do alone is tested beside them: node/grpc/hostile*.test.ts (frames, messages), node/hostile-http.test.ts
 // (HTTP routes), node/peer/hostile.test.ts (peer port), node/tls/hostile.test.ts (TLS), test/conformance (edges of values).
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { after, afterEach, before, test } from "node:test";
 import { Flag } from "../../node/grpc/http2/protocol.ts";
 import { frameBytes, isEndOf, message, RawClient, uint32 } from "../../node/grpc/testing/raw-client.ts";
 import { must } from "../../node/lib/assert.ts";
+import { hexId, nodeId } from "../../node/lib/ids.ts";
+import { ask as askPeer, headersOf } from "../../node/peer/testing/members.ts";
+import { message as raftMessage } from "../../node/peer/testing/messages.ts";
+import type { Message as RaftMessage } from "../../node/wire/raft.ts";
+import { raftCodecs } from "../../node/wire/raft-codec.ts";
 import { TestClient } from "../conformance/client.ts";
 import type { Message } from "../conformance/messages.ts";
 import { freePorts, type Member, start } from "../tools/member.ts";
 import { membersOf } from "./support/clusters.ts";
-import { keyValue, put, succeed } from "./support/kv.ts";
+import { eventually, keyValue, put, succeed } from "./support/kv.ts";
 import { inMebibytes, mebibyte, memoryOf } from "./support/memory.ts";
 
 const prototypeNames = ["__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "valueOf"];
@@ -201,6 +207,32 @@ test("connections that say nothing, or a byte at a time, are let go", deadlines,
   for (const drip of drips) clearInterval(drip);
   const left = (await memoryOf(member.pid)).anonymous - before.anonymous;
   assert.ok(left < leftBytesMax, `${inMebibytes(left)} are left`);
+});
+
+test("a Raft message that would end the member is refused by its values", async () => {
+  const { header } = await succeed(client, "Range", { key: "honest" });
+  const { cluster_id, member_id, raft_term: term } = header as Message;
+  const hostile = { from: nodeId(2), to: nodeId(BigInt(member_id as bigint)) };
+  const cluster = { "X-Etcd-Cluster-ID": hexId(BigInt(cluster_id as bigint)) };
+  const post = async (sent: RaftMessage): Promise<string> => {
+    const body = raftCodecs.Message.encode(sent);
+    const { status, text } = await askPeer({ port: member.ports.peer }, "/raft", {
+      method: "POST",
+      headers: headersOf(2, cluster),
+      body,
+    });
+    return `${status} ${text.trim()}`;
+  };
+  const beyond = { ...hostile, term: 1000, commit: 1_000_000 };
+  assert.equal(await post(raftMessage("MsgHeartbeat", beyond)), "204 ");
+  await eventually("the log tells of it", async () => {
+    const lines = (await readFile(member.logFile, "utf8")).split("\n");
+    return lines.some(
+      (line) => /refused a Raft message.*beyond the log/.test(line) && /"commit":1000000\b/.test(line),
+    );
+  });
+  const after = await succeed(client, "Range", { key: "honest" });
+  assert.deepEqual((after["header"] as Message)["raft_term"], term);
 });
 
 test("a storm of watches on one stream is answered, and goes with its stream", liveness, async () => {

@@ -38,6 +38,8 @@ export class TestMember {
   readonly id: NodeId;
   readonly transport: Transport;
   readonly received: Message[] = [];
+  /** Those of `received` that came on a stream from the member they name. */
+  readonly proven: Message[] = [];
   readonly unreachable: NodeId[] = [];
   readonly gone: NodeId[] = [];
   readonly snapshotReports: (readonly [NodeId, boolean])[] = [];
@@ -65,7 +67,11 @@ export class TestMember {
         peerUrls: () => [this.url],
       },
       raft: {
-        receive: (message) => this.received.push(message),
+        receive: (message) => {
+          this.received.push(message);
+          this.proven.push(message);
+        },
+        receiveUnproven: (message) => this.received.push(message),
         isRemoved: (peer) => this.removed.has(peer),
         reportUnreachable: (peer) => this.unreachable.push(peer),
         reportGone: (peer) => this.gone.push(peer),

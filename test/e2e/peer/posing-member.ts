@@ -133,6 +133,7 @@ export class PosingMember {
       local: { nodeId: this.id, clusterId, peerUrls: () => [self.peerUrl] },
       raft: {
         receive: (message) => this.#receive(message),
+        receiveUnproven: (message) => this.#receive(message),
         isRemoved: () => false,
         reportUnreachable: (id) => this.#node.reportUnreachable(id),
         reportGone() {},
