@@ -136,6 +136,8 @@ test("terms and indexes that no cluster reaches are refused before Raft sees the
   const disk = new SmallDisk();
   const member = await startMember(t, 1, { snapshots: disk });
   const extremes = [
+    ["2^52 + 1", "8180808080808008"],
+    ["2^53 - 2", "feffffffffffff0f"],
     ["2^53 - 1", "ffffffffffffff0f"],
     ["2^63", "80808080808080808001"],
     ["2^64 - 1", "ffffffffffffffffff01"],
@@ -161,6 +163,10 @@ test("terms and indexes that no cluster reaches are refused before Raft sees the
         const body = path === "/raft" ? bytes : concatBytes([length, bytes, utf8("the store")]);
         const answer = await ask(member, path, { method: "POST", headers: headersOf(2), body });
         assert.equal(answer.status, 400, `${field} ${value} at ${path}`);
+        assert.match(
+          answer.text,
+          /term or index above 4503599627370496|unmarshalling|below 2\^53 - 1|at most 10 bytes/,
+        );
       }
     }
   }
@@ -183,6 +189,26 @@ test("only what comes on a stream from the member it names is taken for that mem
     ["MsgHeartbeat", "MsgProp", "MsgHeartbeat"],
   );
   assert.deepEqual(to.proven, to.received.slice(0, 1));
+});
+
+test("messages that Raft takes in any term, as its own, come only from this member", async (t) => {
+  const member = await startMember(t, 1);
+  const entry = { type: "EntryNormal", term: 0, index: 0, data: utf8("x") } as const;
+  for (const [type, fields] of [
+    ["MsgVote", { term: 0 }],
+    ["MsgPreVote", { term: 0 }],
+    ["MsgApp", { term: 0 }],
+    ["MsgHeartbeat", { term: 0 }],
+    ["MsgTimeoutNow", { term: 0 }],
+    ["MsgProp", { term: 5, entries: [entry] }],
+    ["MsgProp", { term: 0 }],
+    ["MsgReadIndex", { term: 5, entries: [entry] }],
+  ] as const) {
+    const body = raftCodecs.Message.encode(message(type, { from: two, to: one, ...fields }));
+    const answer = await ask(member, "/raft", { method: "POST", headers: headersOf(2), body });
+    assert.deepEqual([answer.status, answer.text.trim()], [400, "malformed raft message"], type);
+  }
+  assert.deepEqual(member.received, []);
 });
 
 test("names of Object.prototype are names like any other: paths, fields, JSON", async (t) => {

@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 import { assert } from "../lib/assert.ts";
 import { hexId, type NodeId } from "../lib/ids.ts";
 import type { Message } from "../wire/raft.ts";
-import { faultOf } from "./message-check.ts";
+import { faultOf, numbersOf } from "./message-check.ts";
 import { errorText, PeerStatus } from "./peer-status.ts";
 import { Pipeline } from "./pipeline.ts";
 import { Prober } from "./prober.ts";
@@ -136,6 +136,7 @@ export class Peer {
       from: hexId(message.from),
       to: hexId(message.to),
       fault: fault ?? "a snapshot on a stream",
+      ...numbersOf(message),
     });
   }
 

@@ -8,7 +8,7 @@ import type { Message } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import { answerError, answerTooLarge, readBody, refusesMethod } from "./answers.ts";
 import { headerOf, incompatibilityOf, parseHexId } from "./compatibility.ts";
-import { faultOf } from "./message-check.ts";
+import { counterMax, faultOf, type MessageFault, numbersOf } from "./message-check.ts";
 import { streamKindOf } from "./stream-kind.ts";
 import type { Transport } from "./transport.ts";
 
@@ -30,9 +30,12 @@ export async function serveMessage(
     return;
   }
   const message = decoded(body);
-  if (message === undefined) {
+  if (message instanceof WireError) {
     metrics.receivedFailure(remoteAddress);
-    logger.warn("failed to unmarshal Raft message", { "remote-address": remoteAddress });
+    logger.warn("failed to unmarshal Raft message", {
+      "remote-address": remoteAddress,
+      error: message.message,
+    });
     answerError(response, { status: 400, text: "error unmarshalling raft message" });
     return;
   }
@@ -153,18 +156,29 @@ export function refusesMessage({ settings }: Transport, message: Message, respon
   metrics.receivedFailure(hexId(message.from));
   logger.warn(
     fault === "toOther" ? "rejected Raft message to mismatch member" : "failed to process Raft message",
-    { ...fields, fault },
+    { ...fields, fault, ...numbersOf(message) },
   );
-  if (fault === "malformed") answerError(response, { status: 400, text: "malformed raft message" });
-  else answerError(response, { status: 412, text: "to field mismatch" });
+  answerError(response, refusalOf(fault));
   return true;
 }
 
-function decoded(body: Uint8Array): Message | undefined {
+function refusalOf(fault: MessageFault): { readonly status: number; readonly text: string } {
+  switch (fault) {
+    case "malformed":
+      return { status: 400, text: "malformed raft message" };
+    case "outOfBounds":
+      return { status: 400, text: `raft message with a term or index above ${counterMax}` };
+    case "fromSelf":
+    case "toOther":
+      return { status: 412, text: "to field mismatch" };
+  }
+}
+
+function decoded(body: Uint8Array): Message | WireError {
   try {
     return raftCodecs.Message.decode(body);
   } catch (error) {
-    if (error instanceof WireError) return undefined;
+    if (error instanceof WireError) return error;
     throw error;
   }
 }

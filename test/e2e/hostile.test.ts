@@ -209,7 +209,7 @@ test("connections that say nothing, or a byte at a time, are let go", deadlines,
   assert.ok(left < leftBytesMax, `${inMebibytes(left)} are left`);
 });
 
-test("a Raft message that would end the member is refused by its values", async () => {
+test("Raft messages that would end the member, or that it could not read again, are refused by their values", async () => {
   const { header } = await succeed(client, "Range", { key: "honest" });
   const { cluster_id, member_id, raft_term: term } = header as Message;
   const hostile = { from: nodeId(2), to: nodeId(BigInt(member_id as bigint)) };
@@ -231,6 +231,11 @@ test("a Raft message that would end the member is refused by its values", async 
       (line) => /refused a Raft message.*beyond the log/.test(line) && /"commit":1000000\b/.test(line),
     );
   });
+  for (const type of ["MsgHeartbeat", "MsgApp", "MsgVote", "MsgPreVote"] as const) {
+    const answer = await post(raftMessage(type, { ...hostile, term: 2 ** 53 - 2 }));
+    assert.equal(answer, `400 raft message with a term or index above ${2 ** 52}`);
+    assert.equal(await post(raftMessage(type, { ...hostile, term: 0 })), "400 malformed raft message");
+  }
   const after = await succeed(client, "Range", { key: "honest" });
   assert.deepEqual((after["header"] as Message)["raft_term"], term);
 });
