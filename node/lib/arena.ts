@@ -93,6 +93,24 @@ export class Arena {
     return length - key.length;
   }
 
+  /** Below, at or above zero as the key at the one position is below, at or above that at the other. */
+  compareKeys(one: number, other: number): number {
+    const oneChunk = this.#chunkOf(one);
+    const oneOffset = offsetOf(one);
+    const oneLength = keyLengthOf(oneChunk, oneOffset);
+    const otherChunk = this.#chunkOf(other);
+    const otherOffset = offsetOf(other);
+    const otherLength = keyLengthOf(otherChunk, otherOffset);
+    const common = Math.min(oneLength, otherLength);
+    const oneStart = oneOffset + headerBytes;
+    const otherStart = otherOffset + headerBytes;
+    for (let i = 0; i < common; i++) {
+      const difference = (oneChunk[oneStart + i] as number) - (otherChunk[otherStart + i] as number);
+      if (difference !== 0) return difference;
+    }
+    return oneLength - otherLength;
+  }
+
   /** Bytes of one change. */
   bytesAt(position: number): number {
     return changeBytes(this.#chunkOf(position), offsetOf(position));

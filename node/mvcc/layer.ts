@@ -1,6 +1,7 @@
 // One generation of the overlay's changes: the newest change of every key, as bytes in the form of a flush, and where
 // each stands, in the order of the keys. Keys that come in ascending order, as revisions do, need nothing but a list;
-// once one does not, the bucket's keys are kept as sort keys. Tested with the overlay.
+// once one does not, the bucket's keys are kept as sort keys, except those that nobody asks for before the flush: they
+// are only sorted for it. Tested with the overlay.
 
 import { Arena } from "../lib/arena.ts";
 import { assert } from "../lib/assert.ts";
@@ -20,16 +21,10 @@ const changeOverheadBytes = 64;
 export class Layer implements FlushBatch {
   readonly #changes = new Map<Bucket, Changes>(buckets.map((bucket) => [bucket, new Changes(bucket)]));
   #bytes = 0;
-  #keys = 0;
 
   /** What was written, what was overwritten since included, and bookkeeping. */
   get bytes(): number {
     return this.#bytes;
-  }
-
-  /** Distinct keys. */
-  get operations(): number {
-    return this.#keys;
   }
 
   changes(bucket: Bucket): Changes {
@@ -79,7 +74,7 @@ export class Layer implements FlushBatch {
 
   #note(changes: Changes, key: Uint8Array, position: number, valueBytes: number): void {
     this.#bytes += key.length + valueBytes + changeOverheadBytes;
-    if (changes.note(key, position)) this.#keys++;
+    changes.note(key, position);
   }
 }
 
@@ -96,6 +91,8 @@ export class Changes {
   #ascending: number[] | undefined = [];
   /** The same once it is not. */
   readonly #sorted = new SortedMap<number>();
+  /** What arrived since somebody last asked for a key or an order. */
+  #unsorted: number[] = [];
   /** Every change is the newest of its key, and stands in the order of the keys in the arena too. */
   #isPlain = true;
   /** Counts changes, so that a cursor notices one under it. */
@@ -119,37 +116,45 @@ export class Changes {
       const position = ascending[at];
       return position !== undefined && this.arena.compareKey(position, key) === 0 ? position : -1;
     }
+    this.#settle();
     this.#lastReadKey = key;
     this.#lastReadSortKey = sortKeyOf(key);
     return this.#sorted.get(this.#lastReadSortKey) ?? -1;
   }
 
-  /** A change of the key was added to the arena. True when it is the first one. */
-  note(key: Uint8Array, position: number): boolean {
+  /** A change of the key was added to the arena. Hot. */
+  note(key: Uint8Array, position: number): void {
     this.count++;
     const ascending = this.#ascending;
     if (ascending !== undefined) {
       const at = this.#placeOf(ascending, key);
       if (at === ascending.length) {
         ascending.push(position);
-        return true;
+        return;
       }
       this.#isPlain = false;
       if (this.arena.compareKey(ascending[at] as number, key) === 0) {
         ascending[at] = position;
-        return false;
+        return;
       }
-      this.#sort(ascending);
+      this.#ascending = undefined;
+      this.#unsorted = ascending;
     }
-    // Hot: what was looked up last is often written next, under the same key object.
-    const sortKey = key === this.#lastReadKey ? this.#lastReadSortKey : sortKeyOf(key);
-    return this.#sorted.set(sortKey, position) === undefined;
+    // What was looked up last is often written next, under the same key object.
+    if (key === this.#lastReadKey) {
+      this.#sorted.set(this.#lastReadSortKey, position);
+      return;
+    }
+    this.#unsorted.push(position);
+    // Its place would be taken by an older change once this one gets there.
+    this.#lastReadKey = undefined;
   }
 
   cursor(range: KeyRange): ChangesCursor {
     const { start, end, reverse = false } = range;
     const ascending = this.#ascending;
     if (ascending === undefined) {
+      this.#settle();
       const sorted = this.#sorted.cursor({
         start: sortKeyOf(start),
         end: end === undefined ? undefined : sortKeyOf(end),
@@ -165,7 +170,9 @@ export class Changes {
   /** In the order of the keys. */
   positions(): readonly number[] {
     if (this.#ascending !== undefined) return this.#ascending;
-    return this.#sorted.values();
+    if (this.#sorted.size === 0) this.#sortAtOnce();
+    this.#settle();
+    return this.#ascending ?? this.#sorted.values();
   }
 
   /** How many bytes the changes take in a flush, and how they get there. */
@@ -202,9 +209,24 @@ export class Changes {
     return low;
   }
 
-  #sort(ascending: readonly number[]): void {
-    this.#ascending = undefined;
-    for (const position of ascending) this.#sorted.set(sortKeyOf(this.arena.keyAt(position)), position);
+  /** Gives every change its place, one by one. */
+  #settle(): void {
+    const unsorted = this.#unsorted;
+    if (unsorted.length === 0) return;
+    for (const position of unsorted) this.#sorted.set(sortKeyOf(this.arena.keyAt(position)), position);
+    this.#unsorted = [];
+  }
+
+  /** The same where all arrived unasked: a list again. Descending keys, as older versions of one key have, cost one pass. */
+  #sortAtOnce(): void {
+    const { arena } = this;
+    const sorted = this.#unsorted.sort((a, b) => arena.compareKeys(a, b) || a - b);
+    // Of one key the newest stands last.
+    this.#ascending = sorted.filter((position, i) => {
+      const next = sorted[i + 1];
+      return next === undefined || arena.compareKeys(position, next) !== 0;
+    });
+    this.#unsorted = [];
   }
 }
 

@@ -24,11 +24,6 @@ export class Overlay implements Backend {
     return this.#active.bytes;
   }
 
-  /** Distinct keys that were put or deleted since the last flush began. */
-  get activeOperations(): number {
-    return this.#active.operations;
-  }
-
   get flushingBytes(): number {
     return this.#flushing?.bytes ?? 0;
   }

@@ -99,7 +99,7 @@ export class Flusher {
     if (!this.#isIdle || this.#isStopped || this.#isHeld) return;
     const { overlay, clock } = this.#options;
     const state = this.#options.appliedState();
-    if (state.index <= this.#durableIndex && overlay.activeOperations === 0) return;
+    if (state.index <= this.#durableIndex && overlay.activeBytes === 0) return;
     this.#isIdle = false;
     writeDurableState(overlay, state);
     overlay.cut();
