@@ -9,7 +9,7 @@ import { usageOf } from "./process.ts";
 const memberCount = 3;
 const valueBytes = 256;
 const value = "v".repeat(valueBytes);
-const warmUpDivisor = 10;
+const warmUpDivisor = 2;
 const leaderTimeoutMs = 60_000;
 const pollMs = 20;
 const probeIntervalMs = 5;
@@ -39,12 +39,12 @@ const rangeCall = { path: "/etcdserverpb.KV/Range", type: "RangeRequest", reques
 const workloads: readonly ClusterWorkload[] = [
   {
     name: "3 members, put at the leader, h2load, 10 x 100",
-    calls: 100_000,
+    calls: 200_000,
     run: ({ leader }, calls) => h2load(leader, putCall, calls, many),
   },
   {
     name: "3 members, put at a follower, h2load, 10 x 100",
-    calls: 50_000,
+    calls: 100_000,
     run: ({ follower }, calls) => h2load(follower, putCall, calls, many),
   },
   {

@@ -38,31 +38,31 @@ export function putOnOne(member: Member, calls: number): Promise<LoadResult> {
 export const workloads: readonly Workload[] = [
   {
     name: "put, h2load, 10 x 100",
-    calls: 200_000,
+    calls: 400_000,
     run: putOnOne,
     revisions: (calls) => calls,
   },
   {
     name: "put over TLS, h2load, 10 x 100",
-    calls: 100_000,
+    calls: 200_000,
     run: (member, calls, secureUrl) => h2load(member, putCall, calls, many, secureUrl),
     revisions: (calls) => calls,
   },
   {
     name: "put, h2load, 1000 x 1",
-    calls: 100_000,
+    calls: 200_000,
     run: (member, calls) => h2load(member, putCall, calls, wide),
     revisions: (calls) => calls,
   },
   {
     name: "put, h2load, one client",
-    calls: 5_000,
+    calls: 10_000,
     run: (member, calls) => h2load(member, putCall, calls, alone),
     revisions: (calls) => calls,
   },
   {
     name: "put, benchmark, new keys, 10 x 10",
-    calls: 50_000,
+    calls: 100_000,
     run: (member, calls) => {
       const keys = ["--sequential-keys", "--key-space-size", String(calls), "--key-size", "16"];
       return benchmark(
@@ -76,7 +76,7 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "range, linearizable, h2load, 10 x 100",
-    calls: 200_000,
+    calls: 400_000,
     prepare: (client) => putOne(client),
     run: (member, calls) =>
       h2load(
@@ -89,7 +89,7 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "range, serializable, h2load, 10 x 100",
-    calls: 200_000,
+    calls: 400_000,
     prepare: (client) => putOne(client),
     run: (member, calls) => {
       const request = { key: "one", serializable: true };
@@ -99,7 +99,7 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "range, linearizable, benchmark, 10 x 10",
-    calls: 50_000,
+    calls: 100_000,
     prepare: (client) => putOne(client),
     run: (member, calls) => benchmark(member, ["range", "one", "--total", String(calls)], calls, few),
     revisions: () => 0,
@@ -119,7 +119,7 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "txn, compare and put and get, h2load, 10 x 100",
-    calls: 100_000,
+    calls: 200_000,
     run: (member, calls) => {
       const compare = [{ key: "txn", target: "VERSION", result: "GREATER", version: -1 }];
       const success = [{ request_put: { key: "txn", value } }, { request_range: { key: "txn" } }];
@@ -139,7 +139,7 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "watch fan-out, events to 1,000 watches",
-    calls: 1_000,
+    calls: 2_000,
     run: async (member, puts) => {
       const shape = ["--streams", String(watchStreams), "--watch-per-stream", String(watchesPerStream)];
       const load = ["--watched-key-total", "1", "--put-total", String(puts), "--put-rate", "0"];
@@ -149,7 +149,7 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "lease keep-alive, benchmark, 10 x 10",
-    calls: 50_000,
+    calls: 100_000,
     run: (member, calls) => benchmark(member, ["lease-keepalive", "--total", String(calls)], calls, few),
     revisions: () => 0,
   },
