@@ -9,8 +9,6 @@ import { must, never } from "../lib/assert.ts";
 import { emptyBytes, utf8 } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type NodeId, nodeId, noNode } from "../lib/ids.ts";
-import { silentLogger } from "../lib/log.ts";
-import { silentMetrics } from "../lib/metrics.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { confChangeOf, idOf, type MembershipChange } from "../membership/change.ts";
 import type { Member } from "../membership/member.ts";
@@ -21,6 +19,7 @@ import type { ConfState, Entry } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import type { LogContents, LogSnapshot, LogStore } from "./log-store.ts";
 import { Replica } from "./replica.ts";
+import { quietOptions } from "./testing/options.ts";
 
 const seedCount = 60;
 const changesPerSeed = 40;
@@ -143,11 +142,9 @@ interface Peers {
 
 function start(contents: LogContents, engine: MemoryEngine, peers: Peers, clock: StandingClock): Replica {
   const replica = new Replica({
+    ...quietOptions(),
     nodeId: self,
     contents,
-    bootstrap: [],
-    name: "m1",
-    clientUrls: [],
     log: promptLog,
     engine,
     network: {
@@ -160,24 +157,6 @@ function start(contents: LogContents, engine: MemoryEngine, peers: Peers, clock:
     onRemoved: () => assert.fail("nobody removes this member"),
     learnersMax,
     clock,
-    startMs: 0,
-    random: new SeededRandom(1),
-    logger: silentLogger,
-    heartbeatIntervalMs: 100,
-    electionTicks: 10,
-    preVote: true,
-    snapshotCount: 1_000_000,
-    snapshotCatchupEntries: 5000,
-    flushIntervalMs: 100,
-    flushBytesMax: 1 << 20,
-    requestBytesMax: 1 << 20,
-    compactionBatchRecords: 1000,
-    compactionPauseMs: 10,
-    progressNotifyIntervalMs: 600_000,
-    hasLeaseCheckpoints: false,
-    autoCompaction: undefined,
-    slowApplyMs: 1_000_000,
-    metrics: silentMetrics,
   });
   replica.start(() => {});
   clock.runDeferred();

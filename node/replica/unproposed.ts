@@ -17,6 +17,10 @@ export class Unproposed {
     return this.#first === this.#entries.length;
   }
 
+  get count(): number {
+    return this.#entries.length - this.#first;
+  }
+
   /** In the order in which they go to Raft. */
   get entries(): readonly Uint8Array[] {
     return this.#first === 0 ? this.#entries : this.#entries.slice(this.#first);

@@ -269,6 +269,10 @@ export class Connection implements Flushable {
     }
   }
 
+  get waitingBytes(): number {
+    return this.sender.output.size;
+  }
+
   flush(): void {
     this.#isFlushDue = false;
     if (this.#phase === "closed") return;
