@@ -42,12 +42,19 @@ export function refusesMethod(
   return true;
 }
 
-/** Undefined when it is longer than allowed: reading has stopped, and the connection is good for an answer only. */
-export async function readBody(request: IncomingMessage, bytesMax: number): Promise<Uint8Array | undefined> {
+/**
+ * Undefined when it is longer than allowed: reading has stopped, and the connection is good for an answer only. One that
+ * takes longer than allowed is cut off, however many bytes still come.
+ */
+export async function readBody(
+  request: IncomingMessage,
+  { bytesMax, timeoutMs }: { readonly bytesMax: number; readonly timeoutMs: number },
+): Promise<Uint8Array | undefined> {
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) return undefined;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  return new Promise((resolve, reject) => {
+  const timer = setTimeout(() => request.destroy(), timeoutMs);
+  const read = new Promise<Uint8Array | undefined>((resolve, reject) => {
     request.on("data", (chunk: Uint8Array) => {
       bytes += chunk.length;
       if (bytes > bytesMax) {
@@ -59,6 +66,7 @@ export async function readBody(request: IncomingMessage, bytesMax: number): Prom
     request.on("error", reject);
     request.on("close", () => reject(new Error("the request was cut off")));
   });
+  return read.finally(() => clearTimeout(timer));
 }
 
 /** Answers and closes: the rest of the body is not worth reading. */

@@ -218,7 +218,10 @@ async function readSmallBody(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<Uint8Array | undefined> {
-  const body = await readBody(request, limits.requestBytesMax);
+  const body = await readBody(request, {
+    bytesMax: limits.requestBytesMax,
+    timeoutMs: limits.bodyTimeoutMs,
+  });
   if (body === undefined) answerTooLarge(response);
   // An answer may take its time.
   request.setTimeout(0);

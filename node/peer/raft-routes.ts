@@ -22,7 +22,10 @@ export async function serveMessage(
   if (refusesMethod(request, response, "POST") || refusesStranger(transport, request, response)) return;
   noteSender(transport, request);
   const remoteAddress = request.socket.remoteAddress ?? "unknown";
-  const body = await readBody(request, limits.messageBytesMax);
+  const body = await readBody(request, {
+    bytesMax: limits.messageBytesMax,
+    timeoutMs: limits.bodyTimeoutMs,
+  });
   if (body === undefined) {
     metrics.receivedFailure(remoteAddress);
     logger.warn("failed to read Raft message", { "remote-address": remoteAddress, error: "too large" });

@@ -126,6 +126,23 @@ test("connections that say nothing are closed", async (t) => {
   assert.deepEqual(one.received, []);
 });
 
+test("a body that comes byte by byte is cut off, whatever it is for", async (t) => {
+  const one = await startMember(t, 1, { limits: { bodyTimeoutMs: 300 } });
+  for (const path of ["/raft", "/members/hashkv", "/leases"]) {
+    const socket = connect(one.port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.resume();
+    const fields = Object.entries({ ...headersOf(2), "Content-Length": "10000", Host: "a" });
+    const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`);
+    const method = path === "/members/hashkv" ? "GET" : "POST";
+    socket.write(`${method} ${path} HTTP/1.1\r\n${lines.join("")}\r\n`);
+    const drip = setInterval(() => socket.write("x"), 20);
+    await new Promise((resolve) => socket.once("close", resolve));
+    clearInterval(drip);
+  }
+  assert.deepEqual(one.received, []);
+});
+
 test("a connection accepted elsewhere is served, too", async (t) => {
   const one = await startMember(t, 1);
   const handOver = createServer((socket) => one.serve(socket));

@@ -33,6 +33,8 @@ export interface PeerLimits {
   readonly remotesMax: number;
   /** Of the small requests that are not Raft's. */
   readonly requestBytesMax: number;
+  /** Until the body of a request is there; stores take longer. */
+  readonly bodyTimeoutMs: number;
   /** How long their answers may take. */
   readonly requestAnswerMs: number;
 }
@@ -60,6 +62,8 @@ export const defaultLimits: PeerLimits = {
   // Above any cluster's size.
   remotesMax: 16,
   requestBytesMax: 64 * 1024,
+  // The largest message at 9 Mbit/s.
+  bodyTimeoutMs: 60_000,
   // A hash of a large store takes its time; others are given up earlier by whoever asked.
   requestAnswerMs: 60_000,
 };
