@@ -4,10 +4,12 @@
 // What the parts do alone is tested beside them: node/grpc/hostile*.test.ts (frames, messages), node/hostile-http.test.ts
 // (HTTP routes), node/peer/hostile.test.ts (peer port), node/tls/hostile.test.ts (TLS), test/conformance (edges of values).
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { after, afterEach, before, test } from "node:test";
-import { Flag } from "../../node/grpc/http2/protocol.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { Flag, FrameType } from "../../node/grpc/http2/protocol.ts";
 import { frameBytes, isEndOf, message, RawClient, uint32 } from "../../node/grpc/testing/raw-client.ts";
 import { must } from "../../node/lib/assert.ts";
 import { hexId, nodeId } from "../../node/lib/ids.ts";
@@ -20,10 +22,13 @@ import type { Message } from "../conformance/messages.ts";
 import { freePorts, type Member, start } from "../tools/member.ts";
 import { membersOf } from "./support/clusters.ts";
 import { eventually, keyValue, put, succeed } from "./support/kv.ts";
-import { inMebibytes, mebibyte, memoryOf } from "./support/memory.ts";
+import { inMebibytes, type Memory, mebibyte, memoryOf } from "./support/memory.ts";
 
 const prototypeNames = ["__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "valueOf"];
-const idleConnections = 5_000;
+const idleConnections = 10_000;
+/** What one of them may cost: several times what it does. */
+const silentBytesMax = 16 * 1024;
+const greetedBytesMax = 32 * 1024;
 const slowConnections = 500;
 /** Twice as many as one stream may have. */
 const watches = 200_000;
@@ -38,6 +43,7 @@ const kv = "/etcdserverpb.KV";
 let member: Member;
 let client: TestClient;
 let hasEnded = false;
+let descriptorsBefore = 0;
 
 before(async () => {
   const ports = await freePorts();
@@ -47,6 +53,8 @@ before(async () => {
     hasEnded = true;
   });
   client = new TestClient(member.endpoint);
+  await put(client, "honest", "0");
+  descriptorsBefore = await descriptorsOf(member.pid);
 });
 
 afterEach(async () => {
@@ -174,7 +182,42 @@ function plain(port: number, opening: string | Uint8Array): Socket {
   return socket;
 }
 
-test("connections that say nothing, or a byte at a time, are let go", deadlines, async () => {
+/** What each connection that the member holds costs it. */
+async function assertIdleBytes(bytesMax: number, before: Memory): Promise<void> {
+  const sockets = (await descriptorsOf(member.pid)) - descriptorsBefore;
+  const bytes = ((await memoryOf(member.pid)).anonymous - before.anonymous) / sockets;
+  assert.ok(sockets > idleConnections / 10, `${sockets} connections are held`);
+  assert.ok(bytes < bytesMax, `${sockets} connections take ${bytes} bytes each`);
+}
+
+async function assertLittleLeft(before: Memory): Promise<void> {
+  const left = (await memoryOf(member.pid)).anonymous - before.anonymous;
+  assert.ok(left < leftBytesMax, `${inMebibytes(left)} are left`);
+}
+
+async function allClosed(sockets: readonly Socket[]): Promise<void> {
+  await Promise.all(
+    sockets.map((socket) => socket.closed || new Promise((resolve) => socket.once("close", resolve))),
+  );
+}
+
+async function descriptorsOf(pid: number): Promise<number> {
+  return (await readdir(`/proc/${pid}/fd`)).length;
+}
+
+test("ten thousand connections that say nothing cost little, and are let go", liveness, async () => {
+  const before = await memoryOf(member.pid);
+  const sockets: Socket[] = [];
+  for (let i = 0; i < idleConnections; i++) {
+    sockets.push(plain(i % 10 === 0 ? member.ports.peer : member.ports.client, ""));
+    if (i % 100 === 99) await put(client, `idle ${i}`, "1");
+  }
+  await assertIdleBytes(silentBytesMax, before);
+  await allClosed(sockets);
+  await assertLittleLeft(before);
+});
+
+test("connections that say a byte at a time are let go", deadlines, async () => {
   const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
   const settings = frameBytes(4, 0, 0, new Uint8Array());
   const block = Buffer.from([...settings, ...frameBytes(1, 0, 1, Buffer.of(0x82)), 0, 0, 5, 9]);
@@ -183,15 +226,16 @@ test("connections that say nothing, or a byte at a time, are let go", deadlines,
     [clientPort, Buffer.alloc(0), Buffer.from(preface)],
     [clientPort, Buffer.concat([Buffer.from(preface), block]), Buffer.from([0, 0, 0, 0, 1])],
     [clientPort, Buffer.from("GET /version HTTP/1.1\r\n"), Buffer.from("X-Slow: 1234567890")],
+    [
+      clientPort,
+      Buffer.from("POST /version HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n"),
+      Buffer.from("x"),
+    ],
     [peer, Buffer.from("POST /raft HTTP/1.1\r\n"), Buffer.from("X-Slow: 1234567890")],
   ];
   const before = await memoryOf(member.pid);
   const sockets: Socket[] = [];
   const drips: NodeJS.Timeout[] = [];
-  for (let i = 0; i < idleConnections; i++) {
-    sockets.push(plain(i % 10 === 0 ? peer : clientPort, ""));
-    if (i % 100 === 99) await put(client, `idle ${i}`, "1");
-  }
   for (let i = 0; i < slowConnections; i++) {
     const [port, opening, rest] = slow[i % slow.length] as (typeof slow)[number];
     const socket = plain(port, opening);
@@ -201,12 +245,58 @@ test("connections that say nothing, or a byte at a time, are let go", deadlines,
       setInterval(() => !socket.destroyed && socket.write(Buffer.of(rest[at++ % rest.length] ?? 0)), 1000),
     );
   }
-  await Promise.all(
-    sockets.map((socket) => socket.closed || new Promise((resolve) => socket.once("close", resolve))),
-  );
+  await allClosed(sockets);
   for (const drip of drips) clearInterval(drip);
-  const left = (await memoryOf(member.pid)).anonymous - before.anonymous;
-  assert.ok(left < leftBytesMax, `${inMebibytes(left)} are left`);
+  await assertLittleLeft(before);
+});
+
+test("ten thousand clients that say hello and nothing more are held, and cost little", liveness, async () => {
+  const before = await memoryOf(member.pid);
+  const hello = Buffer.concat([
+    Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    frameBytes(FrameType.settings, 0, 0, new Uint8Array()),
+  ]);
+  const sockets: Socket[] = [];
+  for (let i = 0; i < idleConnections; i += 100) {
+    const wave = Array.from({ length: 100 }, () => plain(member.ports.client, hello));
+    await Promise.all(wave.map((socket) => once(socket, "data")));
+    sockets.push(...wave);
+    await put(client, `greeted ${i}`, "1");
+  }
+  await assertIdleBytes(greetedBytesMax, before);
+  // Longer than a silent connection is held.
+  await delay(12_000);
+  assert.ok(sockets.every(({ closed }) => !closed));
+  assert.equal((await fetch(`${member.clientUrl}/health`)).status, 200);
+  for (const socket of sockets) socket.destroy();
+  await eventually(
+    "they are gone",
+    async () => (await descriptorsOf(member.pid)) < descriptorsBefore + 100,
+    60_000,
+  );
+  await assertLittleLeft(before);
+});
+
+test("clients that are gone without a word are let go, and one that answers is not", liveness, async (t) => {
+  const flags = ["--grpc-keepalive-interval", "1s", "--grpc-keepalive-timeout", "1s"];
+  const strict = await start({ kind: "etcdlike", flags });
+  t.after(() => strict.stop());
+  const honest = new TestClient(strict.endpoint);
+  t.after(() => honest.close());
+  const stream = honest.watch();
+  stream.send({ create_request: { key: "k" } });
+  // They never answer a ping.
+  const gone = await Promise.all(Array.from({ length: 100 }, () => RawClient.open(strict.ports.client)));
+  for (const raw of gone) {
+    raw.headers(1, "/etcdserverpb.Watch/Watch");
+    raw.data(1, message(field(1, field(1, Buffer.from("k")))), false);
+  }
+  await Promise.all(gone.map((raw) => raw.until(() => raw.isClosed)));
+  await put(honest, "k", "1");
+  const hasEvent = (received: readonly Message[]): boolean =>
+    received.some(({ events }) => ((events ?? []) as Message[]).length > 0);
+  assert.ok(await stream.until(hasEvent, 30_000));
+  stream.cancel();
 });
 
 test("Raft messages that would end the member, or that it could not read again, are refused by their values", async () => {
