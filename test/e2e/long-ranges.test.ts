@@ -12,9 +12,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { FrameType, Setting } from "../../node/grpc/http2/protocol.ts";
+import { message, RawClient, setting, uint32 } from "../../node/grpc/testing/raw-client.ts";
 import { TestClient } from "../conformance/client.ts";
+import { encode } from "../conformance/messages.ts";
 import { type Member, start } from "../tools/member.ts";
-import { fill, RawReader } from "./support/bulk.ts";
+import { fill, RawReader, wholeBulk } from "./support/bulk.ts";
 import { nodePath, Running } from "./support/command.ts";
 import { latencyText, putsDuring } from "./support/latency.ts";
 import { inMebibytes, mebibyte, memoryOf, peakAnonymous, resetPeak } from "./support/memory.ts";
@@ -30,6 +33,12 @@ const crowdBytesMax = 1024 * mebibyte;
 /** Keys of each of the ranges that are equal; answers of their own would take 1.3 GiB together. */
 const equalLimit = 20_000;
 const equalBytesMax = 256 * mebibyte;
+/** As many as a connection may have waiting: 64 MiB of them. */
+const stalledPerClient = 5;
+const stalledCount = 10_000;
+const stalledLimit = 10 * 1024;
+/** A piece of its own for each of them would take 1.2 GiB. */
+const stalledBytesMax = 256 * mebibyte;
 const resourceExhausted = 8;
 
 test("long ranges stay within their memory, and puts go on", async (t) => {
@@ -78,6 +87,32 @@ test("long ranges stay within their memory, and puts go on", async (t) => {
     assert.ok(rise <= equalBytesMax, inMebibytes(rise));
   });
 
+  await t.test(
+    "10,000 equal ranges of 10 MiB that nobody reads to the end are one, and cost little",
+    async (t) => {
+      const before = await memoryOf(member.pid);
+      const clients = await Promise.all(
+        Array.from({ length: stalledCount / stalledPerClient }, () => RawClient.open(member.ports.client)),
+      );
+      const peak = await peakAnonymous(member.pid, stall(clients));
+      const rise = peak - before.anonymous;
+      t.diagnostic(`${stalledCount} ranges over ${clients.length} connections; memory +${inMebibytes(rise)}`);
+      assert.ok(rise <= stalledBytesMax, inMebibytes(rise));
+      assert.ok((await client.call("Put", { key: "beside", value: "x" })).ok);
+      // What stopped goes on where somebody reads it.
+      const [one, ...others] = clients as [RawClient, ...RawClient[]];
+      for (const other of others) other.close();
+      one.frame(FrameType.settings, 0, 0, setting(Setting.initialWindowSize, 0x7fff_ffff));
+      one.frame(FrameType.windowUpdate, 0, 0, uint32(0x7000_0000));
+      for (let i = 0; i < stalledPerClient; i++) {
+        const { fields, body } = await one.answer(2 * i + 1);
+        assert.equal(fields["grpc-status"], "0");
+        assert.ok(body.length > stalledLimit * valueBytes);
+      }
+      one.close();
+    },
+  );
+
   await t.test("O3: 64 ranges over everything at once are shed, and the member goes on", async (t) => {
     const before = await memoryOf(member.pid);
     const { served, refused, peak } = await rangesAtOnce(member, (i) => keyCount - i);
@@ -103,6 +138,24 @@ test("long ranges stay within their memory, and puts go on", async (t) => {
     }
   });
 });
+
+/** Begins the ranges, and waits until each is under way: what the first windows let out of it has come. */
+async function stall(clients: readonly RawClient[]): Promise<void> {
+  const request = message(encode("RangeRequest", { ...wholeBulk, limit: stalledLimit }));
+  for (const raw of clients) {
+    for (let i = 0; i < stalledPerClient; i++) {
+      raw.headers(2 * i + 1, "/etcdserverpb.KV/Range");
+      raw.data(2 * i + 1, request);
+    }
+  }
+  const bodyBytes = ({ frames }: RawClient): number =>
+    frames.reduce((sum, { type, payload }) => sum + (type === FrameType.data ? payload.length : 0), 0);
+  const isOver = (raw: RawClient): boolean =>
+    raw.isClosed ||
+    raw.frames.some(({ streamId, flags, type }) => streamId > 0 && type === 1 && (flags & 1) !== 0);
+  await Promise.all(clients.map((raw) => raw.until(() => isOver(raw) || bodyBytes(raw) === 65_535)));
+  assert.equal(clients.filter(isOver).length, 0, "none is refused");
+}
 
 async function read(member: Member, how: "stream" | "range"): Promise<number> {
   const script = join(import.meta.dirname, "support", "read-range.ts");

@@ -43,7 +43,7 @@ function bulkValue(seed: number, bytes: number): Uint8Array {
   return value;
 }
 
-const wholeBulk = { key: "bulk/", range_end: "bulk0" };
+export const wholeBulk = { key: "bulk/", range_end: "bulk0" };
 
 /** Reads ranges as bytes and counts them. */
 export class RawReader {
