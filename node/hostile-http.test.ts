@@ -5,12 +5,12 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import { ClientPort } from "./grpc/client-port.ts";
-import { silentGrpcMetrics } from "./grpc/metrics.ts";
 import { unary } from "./grpc/routes.ts";
-import { GrpcServer } from "./grpc/server.ts";
+import type { GrpcServer } from "./grpc/server.ts";
 import { message, RawClient } from "./grpc/testing/raw-client.ts";
-import { createHttpServer, type MemberHttpServer } from "./http/server.ts";
-import { silentLogger } from "./lib/log.ts";
+import { startGrpcServer } from "./grpc/testing/server.ts";
+import type { MemberHttpServer } from "./http/server.ts";
+import { startHttpServer } from "./http/testing/server.ts";
 import { services } from "./wire/services.ts";
 
 const { range } = services.kv;
@@ -27,41 +27,16 @@ let listener: ClientPort;
 let port: number;
 
 before(async () => {
-  http = await createHttpServer({
-    kind: "client",
-    member: {
-      alarms: () => [],
-      hasLeader: () => true,
-      isLearner: () => false,
-      clusterVersion: () => "3.6.0",
-      storageVersion: () => "3.6.0",
-      probeRead: async () => {},
-    },
-    log: silentLogger,
-    metrics: { health() {}, check() {} },
-    scrape: async () => "# metrics\n",
-    scrapeContentType: "text/plain",
-    corsOrigins: ["*"],
-    hostWhitelist: ["*"],
-  });
-  grpc = new GrpcServer({
+  http = await startHttpServer();
+  grpc = startGrpcServer({
     routes: [
       unary(range, (_request, call) => {
         metadata = call.metadata;
         return { header: undefined, kvs: [], more: false, count: 0 };
       }),
     ],
-    leader: { hasLeader: () => true, onLeaderLost: () => () => {} },
-    metrics: silentGrpcMetrics,
-    log: silentLogger,
     http: (request) => http.inject(request),
     onUnexpected: (error) => unexpected.push(error),
-    maxRequestBytes: 1024 * 1024,
-    maxConcurrentStreams: 100,
-    keepaliveIntervalMs: 0,
-    keepaliveTimeoutMs: 0,
-    keepaliveMinTimeMs: 5000,
-    warningUnaryRequestDurationMs: 300,
   });
   listener = await ClientPort.open(
     { host: "127.0.0.1", port: 0 },

@@ -1,19 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Clock } from "../lib/clock.ts";
 import { noLease } from "../lib/ids.ts";
-import { silentMetrics } from "../lib/metrics.ts";
 import { Overlay } from "../mvcc/overlay.ts";
 import { Store } from "../mvcc/store.ts";
-import type { Replica } from "../replica/replica.ts";
 import { MemoryEngine } from "../storage/memory/engine.ts";
 import { codecs } from "../wire/codecs.ts";
 import type { RangeRequest, RangeResponse } from "../wire/rpc.ts";
 import { AnswerMemory } from "./answer-memory.ts";
-import type { Call } from "./call.ts";
 import { ApiError } from "./errors.ts";
 import { KvService } from "./kv-service.ts";
-import { MemberApi } from "./member-api.ts";
+import { FakeCall, memberApiOf, TurnClock } from "./testing/member.ts";
 
 const keyCount = 3500;
 const valueBytes = 100;
@@ -30,37 +26,20 @@ interface Asked {
 class Rig {
   readonly store = new Store(new Overlay(new MemoryEngine()));
   readonly answers: AnswerMemory;
-  readonly timers = new Set<() => void>();
+  readonly clock = new TurnClock();
   readonly #service: KvService;
-  #deferred: (() => void)[] = [];
 
   constructor(answerBytesMax = 1 << 30) {
     for (let i = 0; i < keyCount; i++) this.put(`k${String(i).padStart(6, "0")}`);
-    const clock: Clock = {
-      nowMs: () => 0,
-      after: (_delayMs, fn) => {
-        this.timers.add(fn);
-        return { cancel: () => this.timers.delete(fn) };
-      },
-      defer: (fn) => void this.#deferred.push(fn),
-    };
     const replica = {
       applier: { alarms: { has: () => false } },
       store: this.store,
       clusterId: 1n,
       nodeId: 2n,
       term: 3,
-    } as unknown as Replica;
-    const options = {
-      replica,
-      clock,
-      txnOpsMax: 1,
-      requestBytesMax: 1,
-      quotaBytes: 0,
-      metrics: silentMetrics,
     };
     this.answers = new AnswerMemory(answerBytesMax);
-    this.#service = new KvService(new MemberApi(options), this.answers, () => {});
+    this.#service = new KvService(memberApiOf(replica, this.clock), this.answers, () => {});
   }
 
   put(key: string): void {
@@ -79,15 +58,7 @@ class Rig {
     });
     const outcome: Asked["outcome"] = {};
     let release: (() => void) | undefined;
-    let onCancel: (() => void) | undefined;
-    const call: Call = {
-      metadata: new Map(),
-      isCancelled: false,
-      onCancel: (fn) => {
-        onCancel = fn;
-      },
-      abort() {},
-    };
+    const call = new FakeCall();
     this.#service.range(request, call, {
       succeed: (response, free) => {
         outcome.response = codecs.RangeResponse.decode(codecs.RangeResponse.encode(response as never));
@@ -97,27 +68,13 @@ class Rig {
         outcome.error = error;
       },
     });
-    return { outcome, release: () => release?.(), cancel: () => onCancel?.() };
+    return { outcome, release: () => release?.(), cancel: () => call.cancel() };
   }
 
   /** What is kept for a while is kept no longer. */
   expire(): void {
-    for (const fn of this.timers) fn();
-    this.timers.clear();
-  }
-
-  async turn(): Promise<void> {
-    const due = this.#deferred;
-    this.#deferred = [];
-    for (const fn of due) fn();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-
-  /** Until nothing is left to do; returns how many turns that took. */
-  async settle(): Promise<number> {
-    let turns = 0;
-    for (; this.#deferred.length > 0; turns++) await this.turn();
-    return turns;
+    for (const { fn } of this.clock.timers) fn();
+    this.clock.timers.clear();
   }
 }
 
@@ -132,10 +89,10 @@ test("equal ranges at once are read and held once, and what is free again is gon
   const rig = new Rig();
   const revision = rig.store.currentRevision;
   const asked = [rig.ask(), rig.ask(), rig.ask()];
-  await rig.turn();
+  await rig.clock.turn();
   asked.push(rig.ask({ revision }));
   // One reading of four slices, the first of them at once.
-  assert.ok((await rig.settle()) <= 3);
+  assert.ok((await rig.clock.settle()) <= 3);
   for (const one of asked) expectAll(one, revision);
   const { bytes } = rig.answers;
   assert.ok(bytes > keyCount * valueBytes && bytes < 3 * keyCount * valueBytes, `${bytes} bytes`);
@@ -153,11 +110,11 @@ test("equal ranges at once are read and held once, and what is free again is gon
   expectAll(soon, revision);
   assert.equal(rig.answers.bytes, bytes);
   soon.release();
-  assert.equal(rig.timers.size, 1);
+  assert.equal(rig.clock.timers.size, 1);
   rig.expire();
   const anew = rig.ask();
   assert.equal(anew.outcome.response, undefined);
-  await rig.settle();
+  await rig.clock.settle();
   expectAll(anew, revision);
   anew.release();
   assert.equal(rig.answers.bytes, 0);
@@ -173,7 +130,7 @@ test("another revision or another request is read for itself", async () => {
   const older = rig.ask({ revision });
   const keysOnly = rig.ask({ keysOnly: true });
   const limited = rig.ask({ limit: 2000 });
-  await rig.settle();
+  await rig.clock.settle();
   expectAll(first, revision);
   expectAll(newer, revision + 1);
   expectAll(older, revision + 1);
@@ -193,21 +150,21 @@ test("a reading goes on while somebody waits, and ends with the last who goes aw
   const rig = new Rig();
   const [one, two] = [rig.ask(), rig.ask()];
   one.cancel();
-  await rig.settle();
+  await rig.clock.settle();
   assert.equal(one.outcome.response, undefined);
   expectAll(two, rig.store.currentRevision);
   two.release();
   rig.expire();
 
   const [three, four] = [rig.ask(), rig.ask()];
-  await rig.turn();
+  await rig.clock.turn();
   three.cancel();
   four.cancel();
   assert.equal(rig.answers.bytes, 0);
   assert.equal(rig.store.pinCount, 0);
   // Whoever comes now is not tied to what was given up.
   const five = rig.ask();
-  await rig.settle();
+  await rig.clock.settle();
   expectAll(five, rig.store.currentRevision);
   assert.equal(four.outcome.response, undefined);
   five.release();
@@ -217,9 +174,9 @@ test("a reading goes on while somebody waits, and ends with the last who goes aw
 test("all who wait are refused when there is no room", async () => {
   const rig = new Rig(keyCount * valueBytes);
   const alone = rig.ask();
-  await rig.settle();
+  await rig.clock.settle();
   const refused = [rig.ask({ limit: 3000 }), rig.ask({ limit: 3000 })];
-  await rig.settle();
+  await rig.clock.settle();
   for (const { outcome } of refused) {
     assert.ok(outcome.error instanceof ApiError && outcome.error.code === "ResourceExhausted");
   }

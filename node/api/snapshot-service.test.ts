@@ -5,51 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { concatBytes, utf8 } from "../lib/bytes.ts";
-import type { Clock, Timer } from "../lib/clock.ts";
-import type { Logger } from "../lib/log.ts";
-import { silentMetrics } from "../lib/metrics.ts";
-import type { Replica } from "../replica/replica.ts";
+import { silentLogger } from "../lib/log.ts";
 import type { SnapshotSlice } from "../replica/snapshot-source.ts";
 import { BoltReader } from "../storage/bbolt/reader.ts";
 import { FolderSpool } from "../storage/bbolt/spool.ts";
-import type { Call } from "./call.ts";
-import type { ApiError } from "./errors.ts";
-import { MemberApi } from "./member-api.ts";
 import type { SnapshotSpool } from "./snapshot-port.ts";
 import { chunkBytes, SnapshotService } from "./snapshot-service.ts";
-
-const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
-
-/** A clock whose timers run when the test says so. */
-class ManualClock implements Clock {
-  readonly timers = new Set<{ readonly delayMs: number; readonly fn: () => void }>();
-
-  nowMs(): number {
-    return 0;
-  }
-
-  after(delayMs: number, fn: () => void): Timer {
-    const timer = { delayMs, fn };
-    this.timers.add(timer);
-    return { cancel: () => this.timers.delete(timer) };
-  }
-
-  defer(fn: () => void): void {
-    setImmediate(fn);
-  }
-}
-
-class FakeCall implements Call {
-  readonly metadata = new Map<string, string>();
-  isCancelled = false;
-  aborted: ApiError | undefined;
-
-  onCancel(): void {}
-
-  abort(error: ApiError): void {
-    this.aborted = error;
-  }
-}
+import { FakeCall, ManualClock, memberApiOf } from "./testing/member.ts";
 
 interface Setup {
   readonly service: SnapshotService;
@@ -81,17 +43,10 @@ function setUp(t: TestContext, valueBytes: number, spool?: SnapshotSpool): Setup
         },
       };
     },
-  } as unknown as Replica;
+  };
   const clock = new ManualClock();
-  const api = new MemberApi({
-    replica,
-    clock,
-    txnOpsMax: 1,
-    requestBytesMax: 1,
-    quotaBytes: 0,
-    metrics: silentMetrics,
-  });
-  const service = new SnapshotService({ api, spool: spool ?? new FolderSpool(folder), log: quiet });
+  const api = memberApiOf(replica, clock);
+  const service = new SnapshotService({ api, spool: spool ?? new FolderSpool(folder), log: silentLogger });
   return { service, clock, folder, open: () => open };
 }
 

@@ -3,17 +3,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
-import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
-import { silentLogger } from "../lib/log.ts";
 import { codecs } from "../wire/codecs.ts";
 import { services } from "../wire/services.ts";
 import { SharedRange } from "../wire/shared-range.ts";
 import { FrameType } from "./http2/protocol.ts";
-import { silentGrpcMetrics } from "./metrics.ts";
 import { direct } from "./routes.ts";
-import { GrpcServer } from "./server.ts";
+import type { GrpcServer } from "./server.ts";
 import { message, RawClient, uint32 } from "./testing/raw-client.ts";
+import { startGrpcServer } from "./testing/server.ts";
 
 const { range } = services.kv;
 const request = message(range.request.encode(range.request.create({ key: Buffer.from("k") })));
@@ -28,7 +26,7 @@ let asked = 0;
 let released = 0;
 
 before(async () => {
-  server = new GrpcServer({
+  server = startGrpcServer({
     routes: [
       direct(range, (_request, call, answer) => {
         asked += 1;
@@ -42,17 +40,7 @@ before(async () => {
         else call.onCancel(() => setImmediate(succeed));
       }),
     ],
-    leader: { hasLeader: () => true, onLeaderLost: () => () => {} },
-    metrics: silentGrpcMetrics,
-    log: silentLogger,
-    http: async () => ({ status: 404, fields: [], body: Readable.from([]) }),
     onUnexpected: (error) => assert.fail(String(error)),
-    maxRequestBytes: 1024 * 1024,
-    maxConcurrentStreams: 100,
-    keepaliveIntervalMs: 0,
-    keepaliveTimeoutMs: 0,
-    keepaliveMinTimeMs: 5000,
-    warningUnaryRequestDurationMs: 300,
   });
   listener = createServer((socket) => server.serve(socket)).listen(0, "127.0.0.1");
   await once(listener, "listening");

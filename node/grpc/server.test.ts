@@ -7,7 +7,8 @@ import { after, before, test } from "node:test";
 import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import type { Call } from "../api/call.ts";
 import { ApiError, apiError } from "../api/errors.ts";
-import { createHttpServer, type MemberHttpServer } from "../http/server.ts";
+import type { MemberHttpServer } from "../http/server.ts";
+import { startHttpServer } from "../http/testing/server.ts";
 import { leaseId } from "../lib/ids.ts";
 import { silentLogger } from "../lib/log.ts";
 import { createMetrics, type MemberMetrics } from "../observe/registry.ts";
@@ -16,7 +17,8 @@ import { methodByPath, services } from "../wire/services.ts";
 import { ClientPort } from "./client-port.ts";
 import { HealthService } from "./health.ts";
 import { bidi, serverStream, unary } from "./routes.ts";
-import { GrpcServer } from "./server.ts";
+import type { GrpcServer } from "./server.ts";
+import { startGrpcServer } from "./testing/server.ts";
 
 // A toy member: what each handler does is named by the key of the request.
 const toy = {
@@ -81,7 +83,7 @@ before(async () => {
     }),
     ...health.routes(),
   ];
-  server = new GrpcServer({
+  server = startGrpcServer({
     routes,
     leader: {
       hasLeader: () => toy.hasLeader,
@@ -93,33 +95,13 @@ before(async () => {
       },
     },
     metrics: metrics.grpc,
-    log: silentLogger,
     onUnexpected: (error) => toy.unexpected.push(error),
-    maxRequestBytes: 1024 * 1024,
     maxConcurrentStreams: 0xffff_ffff,
     http: (request) => http.inject(request),
-    keepaliveMinTimeMs: 5000,
     keepaliveIntervalMs: 7_200_000,
     keepaliveTimeoutMs: 20_000,
-    warningUnaryRequestDurationMs: 300,
   });
-  http = await createHttpServer({
-    kind: "client",
-    member: {
-      alarms: () => [],
-      hasLeader: () => true,
-      isLearner: () => false,
-      probeRead: async () => {},
-      storageVersion: () => "3.6.0",
-      clusterVersion: () => "3.6.0",
-    },
-    log: silentLogger,
-    metrics: metrics.health,
-    scrape: metrics.scrape,
-    scrapeContentType: "text/plain",
-    corsOrigins: ["*"],
-    hostWhitelist: ["*"],
-  });
+  http = await startHttpServer({ metrics: metrics.health, scrape: metrics.scrape });
   port = await ClientPort.open(
     { host: "127.0.0.1", port: 0 },
     { http2: (socket) => server.serve(socket), http1: (socket) => http.serve(socket), ...plain },
@@ -386,23 +368,13 @@ test("calls are counted by method and code", async () => {
 });
 
 test("a stopping server ends streams with Unavailable and finishes", async () => {
-  const stopping = new GrpcServer({
+  const stopping = startGrpcServer({
     routes: [
       bidi(services.watch.watch, async function* (_requests, call) {
         await new Promise<void>((resolve) => call.onCancel(resolve));
       }),
     ],
-    leader: { hasLeader: () => true, onLeaderLost: () => () => {} },
-    metrics: metrics.grpc,
-    log: silentLogger,
     onUnexpected: (error) => toy.unexpected.push(error),
-    maxRequestBytes: 1024,
-    maxConcurrentStreams: 100,
-    http: (request) => http.inject(request),
-    keepaliveMinTimeMs: 5000,
-    keepaliveIntervalMs: 0,
-    keepaliveTimeoutMs: 0,
-    warningUnaryRequestDurationMs: 300,
   });
   const own = await ClientPort.open(
     { host: "127.0.0.1", port: 0 },

@@ -5,13 +5,12 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { Readable } from "node:stream";
 import { noLease } from "../../lib/ids.ts";
-import { silentLogger } from "../../lib/log.ts";
 import { services } from "../../wire/services.ts";
 import { FrameType } from "../http2/protocol.ts";
-import { silentGrpcMetrics } from "../metrics.ts";
 import { bidi, serverStream, unary } from "../routes.ts";
-import { GrpcServer } from "../server.ts";
+import type { GrpcServer } from "../server.ts";
 import { isEndOf, message, RawClient } from "./raw-client.ts";
+import { startGrpcServer } from "./server.ts";
 
 export const empty = Buffer.alloc(0);
 const { range, put } = services.kv;
@@ -26,7 +25,7 @@ let port: number;
 
 /** Starts the server, which its users share. */
 export async function startServer(): Promise<void> {
-  server = new GrpcServer({
+  server = startGrpcServer({
     routes: [
       unary(range, () => ({ header: undefined, kvs: [], more: false, count: 1 })),
       unary(put, (_request, call) => {
@@ -62,21 +61,13 @@ export async function startServer(): Promise<void> {
         await new Promise<void>((resolve) => call.onCancel(resolve));
       }),
     ],
-    leader: { hasLeader: () => true, onLeaderLost: () => () => {} },
-    metrics: silentGrpcMetrics,
-    log: silentLogger,
     http: async ({ method, path, body }) => ({
       status: 200,
       fields: ["x-path", path],
       body: Readable.from([Buffer.from(`${method} ${body.length}`)]),
     }),
     onUnexpected: (error) => toy.unexpected.push(error),
-    maxRequestBytes: 1024 * 1024,
     maxConcurrentStreams: 3000,
-    keepaliveIntervalMs: 0,
-    keepaliveTimeoutMs: 0,
-    keepaliveMinTimeMs: 5000,
-    warningUnaryRequestDurationMs: 300,
   });
   listener = createServer((socket) => server.serve(socket)).listen(0, "127.0.0.1");
   await once(listener, "listening");

@@ -11,12 +11,10 @@ import {
   frameHeadBytes,
   uint32At,
 } from "../../../node/grpc/http2/protocol.ts";
-import { silentGrpcMetrics } from "../../../node/grpc/metrics.ts";
 import { bidi, serverStream, unary } from "../../../node/grpc/routes.ts";
-import { GrpcServer } from "../../../node/grpc/server.ts";
-import { createHttpServer } from "../../../node/http/server.ts";
+import { startGrpcServer } from "../../../node/grpc/testing/server.ts";
+import { startHttpServer } from "../../../node/http/testing/server.ts";
 import { noLease } from "../../../node/lib/ids.ts";
-import { silentLogger } from "../../../node/lib/log.ts";
 import { services } from "../../../node/wire/services.ts";
 
 /** What a client saw: what each stream and the connection as a whole were told, without their order in time. */
@@ -36,25 +34,9 @@ const unexpected: unknown[] = [];
 /** Those that the HTTP routes have not answered yet. */
 let httpRequests = 0;
 
-const http = await createHttpServer({
-  kind: "client",
-  member: {
-    alarms: () => [],
-    hasLeader: () => true,
-    isLearner: () => false,
-    clusterVersion: () => "3.6.0",
-    storageVersion: () => "3.6.0",
-    probeRead: async () => {},
-  },
-  log: silentLogger,
-  metrics: { health() {}, check() {} },
-  scrape: async () => "# metrics\n",
-  scrapeContentType: "text/plain",
-  corsOrigins: ["*"],
-  hostWhitelist: ["*"],
-});
+const http = await startHttpServer();
 
-const server = new GrpcServer({
+const server = startGrpcServer({
   routes: [
     unary(services.kv.range, ({ key, limit }) => ({
       ...{ header: undefined, more: false, count: key.length },
@@ -73,9 +55,6 @@ const server = new GrpcServer({
       await new Promise<void>((resolve) => call.onCancel(resolve));
     }),
   ],
-  leader: { hasLeader: () => true, onLeaderLost: () => () => {} },
-  metrics: silentGrpcMetrics,
-  log: silentLogger,
   http: async (request) => {
     httpRequests += 1;
     try {
@@ -88,9 +67,6 @@ const server = new GrpcServer({
   onUnexpected: (error) => unexpected.push(error),
   maxRequestBytes: 64 * 1024,
   maxConcurrentStreams: 50,
-  keepaliveIntervalMs: 0,
-  keepaliveTimeoutMs: 0,
-  keepaliveMinTimeMs: 5000,
   warningUnaryRequestDurationMs: 1e9,
 });
 
