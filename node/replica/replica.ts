@@ -35,6 +35,7 @@ import { GoneLeader } from "./gone-leader.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { createMachines, type Machines } from "./machines.ts";
 import { electionTimeoutMs, type ReplicaOptions, requestTimeoutMs } from "./options.ts";
+import { problemOfProposal } from "./proposal-check.ts";
 import { type ProposalDone, Proposals } from "./proposals.ts";
 import { Publisher } from "./publisher.ts";
 import { raftLines } from "./raft-lines.ts";
@@ -510,11 +511,15 @@ export class Replica {
   }
 
   /**
-   * A message from somebody who says to be another member. It cannot end this one: what it says of entries that are not
-   * in the log is refused, and counts when that member says it.
+   * A message from somebody who says to be another member. It cannot end this one: a proposal that nobody could apply is
+   * refused, and so is what it says of entries that are not in the log; that counts when the member itself says it.
    */
   receiveUnproven(message: Message): void {
-    this.#isRefused(message);
+    const { type, from, entries } = message;
+    const problem =
+      type === "MsgProp" ? problemOfProposal(entries, this.#rawNode.lastIndex() + 1) : undefined;
+    if (problem === undefined) this.#isRefused(message);
+    else this.#options.logger.warn("refused a proposal", { from: hexId(from), error: problem });
   }
 
   /** Steps a message; true when it speaks of entries beyond the log, and was refused. */

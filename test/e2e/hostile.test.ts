@@ -15,7 +15,8 @@ import { must } from "../../node/lib/assert.ts";
 import { hexId, nodeId } from "../../node/lib/ids.ts";
 import { ask as askPeer, headersOf } from "../../node/peer/testing/members.ts";
 import { message as raftMessage } from "../../node/peer/testing/messages.ts";
-import type { Message as RaftMessage } from "../../node/wire/raft.ts";
+import { codecs } from "../../node/wire/codecs.ts";
+import type { Entry as RaftEntry, Message as RaftMessage } from "../../node/wire/raft.ts";
 import { raftCodecs } from "../../node/wire/raft-codec.ts";
 import { TestClient } from "../conformance/client.ts";
 import type { Message } from "../conformance/messages.ts";
@@ -299,21 +300,50 @@ test("clients that are gone without a word are let go, and one that answers is n
   stream.cancel();
 });
 
+/** What the peer port answers to a message that says to be from a member with the id 2. */
+async function post(sent: RaftMessage): Promise<string> {
+  const { cluster_id, member_id } = (await succeed(client, "Range", { key: "honest" }))["header"] as Message;
+  const to = nodeId(BigInt(member_id as bigint));
+  const { status, text } = await askPeer({ port: member.ports.peer }, "/raft", {
+    method: "POST",
+    headers: headersOf(2, { "X-Etcd-Cluster-ID": hexId(BigInt(cluster_id as bigint)) }),
+    body: raftCodecs.Message.encode({ ...sent, from: nodeId(2), to }),
+  });
+  return `${status} ${text.trim()}`;
+}
+
+async function raftTerm(): Promise<unknown> {
+  return ((await succeed(client, "Range", { key: "honest" }))["header"] as Message)["raft_term"];
+}
+
+test("a proposal that no member could apply, or from nobody proven to change the membership, is not taken", async () => {
+  const propose = (...entries: readonly RaftEntry[]): Promise<string> =>
+    post(raftMessage("MsgProp", { entries }));
+  const normal = { type: "EntryNormal", term: 0, index: 0 } as const;
+  const change = { ...normal, type: "EntryConfChange" } as const;
+  for (const entry of [
+    { ...normal, data: Buffer.from("no request") },
+    { ...normal, data: Buffer.from("fa3e00", "hex") },
+    { ...normal, data: Buffer.alloc(0) },
+    { ...change, data: Buffer.from("1001180522027b7d", "hex") },
+    { ...change, type: "EntryConfChangeV2", data: Buffer.alloc(0) } as const,
+  ]) {
+    assert.equal(await propose(entry), "204 ");
+  }
+  await eventually("the log tells of them", async () => {
+    const text = await readFile(member.logFile, "utf8");
+    return (text.match(/refused a proposal/g) ?? []).length === 5;
+  });
+  const put = codecs.PutRequest.create({ key: Buffer.from("proposed"), value: Buffer.from("1") });
+  const header = { ID: 1n, username: "", authRevision: 0 };
+  const sound = codecs.InternalRaftRequest.encode(codecs.InternalRaftRequest.create({ header, put }));
+  assert.equal(await propose({ ...normal, data: sound }), "204 ");
+  await eventually("a sound one is applied", async () => (await keyValue(client, "proposed")) === "1");
+});
+
 test("Raft messages that would end the member, or that it could not read again, are refused by their values", async () => {
-  const { header } = await succeed(client, "Range", { key: "honest" });
-  const { cluster_id, member_id, raft_term: term } = header as Message;
-  const hostile = { from: nodeId(2), to: nodeId(BigInt(member_id as bigint)) };
-  const cluster = { "X-Etcd-Cluster-ID": hexId(BigInt(cluster_id as bigint)) };
-  const post = async (sent: RaftMessage): Promise<string> => {
-    const body = raftCodecs.Message.encode(sent);
-    const { status, text } = await askPeer({ port: member.ports.peer }, "/raft", {
-      method: "POST",
-      headers: headersOf(2, cluster),
-      body,
-    });
-    return `${status} ${text.trim()}`;
-  };
-  const beyond = { ...hostile, term: 1000, commit: 1_000_000 };
+  const term = await raftTerm();
+  const beyond = { term: 1000, commit: 1_000_000 };
   assert.equal(await post(raftMessage("MsgHeartbeat", beyond)), "204 ");
   await eventually("the log tells of it", async () => {
     const lines = (await readFile(member.logFile, "utf8")).split("\n");
@@ -322,12 +352,11 @@ test("Raft messages that would end the member, or that it could not read again, 
     );
   });
   for (const type of ["MsgHeartbeat", "MsgApp", "MsgVote", "MsgPreVote"] as const) {
-    const answer = await post(raftMessage(type, { ...hostile, term: 2 ** 53 - 2 }));
+    const answer = await post(raftMessage(type, { term: 2 ** 53 - 2 }));
     assert.equal(answer, `400 raft message with a term or index above ${2 ** 52}`);
-    assert.equal(await post(raftMessage(type, { ...hostile, term: 0 })), "400 malformed raft message");
+    assert.equal(await post(raftMessage(type, { term: 0 })), "400 malformed raft message");
   }
-  const after = await succeed(client, "Range", { key: "honest" });
-  assert.deepEqual((after["header"] as Message)["raft_term"], term);
+  assert.equal(await raftTerm(), term);
 });
 
 test("a storm of watches on one stream is answered, and goes with its stream", liveness, async () => {
