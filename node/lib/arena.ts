@@ -173,7 +173,7 @@ export class Arena {
 }
 
 /** The same form from operations that lie elsewhere. */
-export function packArena(operations: Iterable<EngineOperation>): ArrayBuffer {
+export function packArena(operations: Iterable<EngineOperation>): Uint8Array<ArrayBuffer> {
   const all = [...operations];
   let length = 0;
   for (const { key, value } of all) {
@@ -194,7 +194,7 @@ export function packArena(operations: Iterable<EngineOperation>): ArrayBuffer {
     bytes.set(value, offset);
     offset += value.length + roomBytes;
   }
-  return bytes.buffer;
+  return bytes;
 }
 
 /** Stands on one change after the other. Positions are offsets into `bytes`. */
@@ -209,9 +209,9 @@ export class ArenaReader {
   /** The value starts at `keyEnd`; the room follows. */
   valueEnd = 0;
 
-  constructor(arena: ArrayBuffer) {
-    this.bytes = new Uint8Array(arena);
-    this.#view = new DataView(arena);
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   next(): boolean {

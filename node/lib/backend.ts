@@ -67,8 +67,11 @@ export interface EngineOperation {
 
 /** Grouped by bucket and in key order within a bucket, each key once. */
 export interface FlushBatch extends Iterable<EngineOperation> {
-  /** All operations in the form of `arena.ts`, from one who holds them so. The buffer belongs to the caller. */
-  pack?(): ArrayBuffer;
+  /**
+   * All operations in the form of `arena.ts`, from one who holds them so: in `spare`, where they fit into it, or in a
+   * buffer of their own, which belongs to the caller.
+   */
+  pack?(spare?: ArrayBuffer): Uint8Array<ArrayBuffer>;
 }
 
 export interface EngineSize {

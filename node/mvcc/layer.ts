@@ -60,22 +60,28 @@ export class Layer implements FlushBatch {
     }
   }
 
-  /** Hot: runs on the main thread for every flush. */
-  pack(): ArrayBuffer {
+  /** Hot: runs on the main thread for every flush. Pages that the system hands out anew cost more than filling them. */
+  pack(spare?: ArrayBuffer): Uint8Array<ArrayBuffer> {
     const all = [...this.#changes.values()].map((changes) => changes.packing());
     let length = 0;
     for (const { bytes } of all) length += bytes;
-    const target = new Uint8Array(length);
+    const target = targetOf(length, spare);
     let at = 0;
     for (const packing of all) at = packing.writeTo(target, at);
     assert(at === length, "a packed layer is as long as its changes", { at, length });
-    return target.buffer;
+    return target;
   }
 
   #note(changes: Changes, key: Uint8Array, position: number, valueBytes: number): void {
     this.#bytes += key.length + valueBytes + changeOverheadBytes;
     changes.note(key, position);
   }
+}
+
+/** A buffer that would mostly stay empty is let go, and a new one has room for a flush that is a little larger. */
+function targetOf(length: number, spare: ArrayBuffer | undefined): Uint8Array<ArrayBuffer> {
+  const isFit = spare !== undefined && spare.byteLength >= length && spare.byteLength <= 8 * length;
+  return new Uint8Array(isFit ? spare : new ArrayBuffer(length + (length >>> 3)), 0, length);
 }
 
 interface Packing {

@@ -132,7 +132,14 @@ test("a layer packs itself into the bytes of its operations", () => {
       }
     }
     const operations = [...layer];
-    assert.deepEqual(new Uint8Array(layer.pack()), new Uint8Array(packArena(operations)));
+    const packed = packArena(operations);
+    for (const spareBytes of [0, packed.length - 1, packed.length, packed.length + 7, packed.length * 20]) {
+      const spare = new ArrayBuffer(Math.max(0, spareBytes));
+      new Uint8Array(spare).fill(0xee);
+      const bytes = layer.pack(spare);
+      assert.equal(bytes.buffer === spare, spareBytes >= packed.length && spareBytes <= packed.length * 8);
+      assert.deepEqual(bytes, packed);
+    }
   }
 });
 

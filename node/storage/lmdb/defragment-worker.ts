@@ -165,7 +165,7 @@ async function replay(environment: Environment): Promise<void> {
   }
 }
 
-function write(writer: StoreWriter, arena: ArrayBuffer): void {
+function write(writer: StoreWriter, arena: Uint8Array): void {
   const available = availableBytesAt(target);
   if (available < reserveBytes + arena.byteLength) {
     throw new Error(`${available} bytes are left on the disk, less than the ${reserveBytes} that stay free`);

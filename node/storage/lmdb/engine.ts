@@ -35,6 +35,9 @@ import { Turn } from "./turn.ts";
 /** A transaction takes tens of milliseconds; a disk that takes longer than this will not finish either. */
 const exitWaitMs = 10_000;
 
+/** A larger buffer is not kept for the next flush: so many bytes in a tenth of a second are rare. */
+const spareBytesMax = 16 << 20;
+
 export interface LmdbEngineOptions {
   /** The folder member/, locked by this process. */
   readonly memberPath: string;
@@ -55,7 +58,9 @@ export class LmdbEngine implements Engine {
   #onFlushed: (() => void) | undefined;
   #onClosed: (() => void) | undefined;
   /** A flush that waits for the end of a defragmentation. */
-  #heldArena: ArrayBuffer | undefined;
+  #heldArena: Uint8Array<ArrayBuffer> | undefined;
+  /** Of the last flush, for the next one. */
+  #spare: ArrayBuffer | undefined;
   #defragmentation: Defragmentation | undefined;
   /** Asked for while a flush was under way: it begins behind it. */
   #defragmentationDue: ((outcome: DefragmentOutcome) => void) | undefined;
@@ -94,15 +99,16 @@ export class LmdbEngine implements Engine {
     assert(this.#onFlushed === undefined, "one flush at a time");
     this.#onFlushed = done;
     if (this.#hasFailed) return;
-    const arena = operations.pack?.() ?? packArena(operations);
+    const arena = operations.pack?.(this.#spare) ?? packArena(operations);
+    this.#spare = undefined;
     if (this.#defragmentation?.isHolding === true) this.#heldArena = arena;
     else this.#write(arena);
   }
 
-  #write(arena: ArrayBuffer): void {
+  #write(arena: Uint8Array<ArrayBuffer>): void {
     this.#defragmentation?.onFlushBegins();
     const recordPath = this.#defragmentation?.recordPath;
-    post(this.#open, { kind: "write", arena, recordPath }, [arena]);
+    post(this.#open, { kind: "write", arena, recordPath }, [arena.buffer]);
   }
 
   size(): EngineSize {
@@ -256,6 +262,7 @@ export class LmdbEngine implements Engine {
         assert(done !== undefined && store === this.#open, "a flush of the live store is under way");
         this.#onFlushed = undefined;
         this.#size = message.size;
+        this.#spare = message.spare.byteLength <= spareBytesMax ? message.spare : undefined;
         store.reader.renew();
         this.#defragmentation?.onFlushEnds(message.recorded);
         const due = this.#defragmentationDue;

@@ -22,7 +22,7 @@ export class FlushRecorder {
    * Appends to the file of that path, which is created at the first flush; without a path it closes the last one.
    * Returns the file's length, or what went wrong: the flush itself is not the worse for it.
    */
-  record(path: string | undefined, arena: ArrayBuffer | undefined = undefined): number | string | undefined {
+  record(path: string | undefined, arena: Uint8Array | undefined = undefined): number | string | undefined {
     try {
       if (this.#open !== undefined && this.#open.path !== path) this.#close(this.#open.file);
       if (path === undefined || arena === undefined) return undefined;
@@ -32,10 +32,10 @@ export class FlushRecorder {
       }
       this.#open ??= { path, file: this.#disk.create(path), bytes: 0 };
       const length = new Uint8Array(lengthBytes);
-      new DataView(length.buffer).setBigUint64(0, BigInt(arena.byteLength));
+      new DataView(length.buffer).setBigUint64(0, BigInt(arena.length));
       this.#disk.pwrite(this.#open.file, length, this.#open.bytes);
-      this.#disk.pwrite(this.#open.file, new Uint8Array(arena), this.#open.bytes + lengthBytes);
-      this.#open.bytes += lengthBytes + arena.byteLength;
+      this.#disk.pwrite(this.#open.file, arena, this.#open.bytes + lengthBytes);
+      this.#open.bytes += lengthBytes + arena.length;
       return this.#open.bytes;
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
@@ -65,18 +65,18 @@ export class RecordedFlushes {
   }
 
   /** The next flush; the caller knows that there is one. */
-  next(): ArrayBuffer {
+  next(): Uint8Array {
     const file = this.#disk.open(this.#path, "readOnly");
     try {
       const length = this.#read(file, lengthBytes);
-      const bytes = Number(new DataView(length.buffer).getBigUint64(0));
-      return this.#read(file, bytes).buffer;
+      const bytes = Number(new DataView(length.buffer, length.byteOffset).getBigUint64(0));
+      return this.#read(file, bytes);
     } finally {
       this.#disk.close(file);
     }
   }
 
-  #read(file: DiskFile, count: number): Uint8Array<ArrayBuffer> {
+  #read(file: DiskFile, count: number): Uint8Array {
     const bytes = new Uint8Array(count);
     const got = this.#disk.pread(file, bytes, this.#position);
     if (got !== count) {

@@ -21,7 +21,11 @@ export interface StoreWorkerData {
 
 export type ToStoreWorker =
   /** `recordPath`: the file of a defragmentation that needs this flush too. */
-  | { readonly kind: "write"; readonly arena: ArrayBuffer; readonly recordPath: string | undefined }
+  | {
+      readonly kind: "write";
+      readonly arena: Uint8Array<ArrayBuffer>;
+      readonly recordPath: string | undefined;
+    }
   | { readonly kind: "close" };
 
 export type FromStoreWorker =
@@ -30,6 +34,8 @@ export type FromStoreWorker =
       readonly size: EngineSize;
       /** Bytes in the file of recorded flushes, or why this one is not in it; undefined when none was asked for. */
       readonly recorded: number | string | undefined;
+      /** The flush's own, for another one. */
+      readonly spare: ArrayBuffer;
     }
   | {
       readonly kind: "failed";
@@ -59,7 +65,7 @@ port.on("message", (message: ToStoreWorker) => {
   if (!turn.take()) return;
   inTurn(() => {
     if (message.kind === "write") {
-      guarded(message.arena.byteLength, () => write(message.arena, message.recordPath));
+      guarded(message.arena.length, () => write(message.arena, message.recordPath));
     } else close();
   });
 });
@@ -73,12 +79,13 @@ function inTurn(work: () => void): void {
   }
 }
 
-function write(arena: ArrayBuffer, recordPath: string | undefined): void {
+function write(arena: Uint8Array<ArrayBuffer>, recordPath: string | undefined): void {
   const pageUse = must(writer, "the writer is open").write(arena);
   const dataFile = readDataFile(nodeDisk, file);
   extendDataFile(nodeDisk, file, dataFile);
   const recorded = recorder.record(recordPath, arena);
-  answer({ kind: "written", size: reportedSize(dataFile.fileBytes, pageUse), recorded });
+  const spare = arena.buffer;
+  answer({ kind: "written", size: reportedSize(dataFile.fileBytes, pageUse), recorded, spare }, [spare]);
 }
 
 function close(): void {
@@ -104,6 +111,6 @@ function guarded(flushBytes: number, work: () => void): void {
   }
 }
 
-function answer(message: FromStoreWorker): void {
-  port.postMessage(message);
+function answer(message: FromStoreWorker, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(message, transfer);
 }

@@ -34,7 +34,7 @@ export class StoreWriter {
    * Applies every operation of the arena, durably, or none: then it throws what the package throws, and the writer
    * must not be used again. Returns what the buckets take afterwards.
    */
-  write(arena: ArrayBuffer): PageUse {
+  write(arena: Uint8Array): PageUse {
     let use: PageUse = { pages: 0, bucketsWithPages: 0 };
     this.#environment.write(() => {
       this.#apply(new ArenaReader(arena));
