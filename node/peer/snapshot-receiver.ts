@@ -18,6 +18,8 @@ import type { Transport } from "./transport.ts";
 
 const unknownSender = "UNKNOWN_SNAPSHOT_SENDER";
 const lengthBytes = 8;
+/** A snapshot that brings less within the time it may stand still stands still: a slow network takes a moment for it. */
+const movedBytes = 64 * 1024;
 
 export async function serveSnapshot(
   transport: Transport,
@@ -31,9 +33,8 @@ export async function serveSnapshot(
     return;
   }
   noteSender(transport, request);
-  request.setTimeout(limits.snapshotIdleMs, () => request.destroy());
   const startMs = clock.nowMs();
-  const body = (request as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+  const body = new MovingBody(request, settings);
   const queue = new ByteQueue();
   const message = await readMessage(body, queue, limits.snapshotMessageBytesMax).catch(
     (error: Error) => error,
@@ -63,12 +64,42 @@ export async function serveSnapshot(
   response.writeHead(204).end();
 }
 
+/** A body whose sender has to go on sending. The time that its reader takes is not the sender's. */
+class MovingBody {
+  readonly #request: IncomingMessage;
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  readonly #settings: PeerSettings;
+  /** Waited for the sender, and what came meanwhile, since it last moved. */
+  #waitedMs = 0;
+  #bytes = 0;
+
+  constructor(request: IncomingMessage, settings: PeerSettings) {
+    request.setTimeout(0);
+    this.#request = request;
+    this.#chunks = (request as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    this.#settings = settings;
+  }
+
+  /** Undefined at the end. */
+  async next(): Promise<Uint8Array | undefined> {
+    const { clock, limits } = this.#settings;
+    const startMs = clock.nowMs();
+    const timer = clock.after(limits.snapshotIdleMs - this.#waitedMs, () => this.#request.destroy());
+    try {
+      const { done, value } = await this.#chunks.next();
+      if (done === true) return undefined;
+      this.#waitedMs += clock.nowMs() - startMs;
+      this.#bytes += value.length;
+      if (this.#bytes >= movedBytes) this.#waitedMs = this.#bytes = 0;
+      return value;
+    } finally {
+      timer.cancel();
+    }
+  }
+}
+
 /** The frame that a snapshot begins with; what arrived behind it stays in the queue. */
-async function readMessage(
-  body: AsyncIterator<Uint8Array>,
-  queue: ByteQueue,
-  bytesMax: number,
-): Promise<Message> {
+async function readMessage(body: MovingBody, queue: ByteQueue, bytesMax: number): Promise<Message> {
   await fill(body, queue, lengthBytes);
   const length = queue.takeUint64();
   if (length === undefined || length > bytesMax) throw new Error("rafthttp: error limit exceeded");
@@ -76,11 +107,11 @@ async function readMessage(
   return raftCodecs.Message.decode(queue.take(length));
 }
 
-async function fill(body: AsyncIterator<Uint8Array>, queue: ByteQueue, length: number): Promise<void> {
+async function fill(body: MovingBody, queue: ByteQueue, length: number): Promise<void> {
   while (queue.length < length) {
-    const { done, value } = await body.next();
-    if (done === true) throw new WireError(queue.length, `${length} bytes`);
-    queue.push(value);
+    const chunk = await body.next();
+    if (chunk === undefined) throw new WireError(queue.length, `${length} bytes`);
+    queue.push(chunk);
   }
 }
 
@@ -95,11 +126,11 @@ async function receive(
   }: {
     readonly request: IncomingMessage;
     readonly message: Message;
-    readonly body: AsyncIterator<Uint8Array>;
+    readonly body: MovingBody;
     readonly queue: ByteQueue;
   },
 ): Promise<undefined> {
-  const { limits, logger, metrics, snapshots } = settings;
+  const { logger, metrics, snapshots } = settings;
   if (snapshots === undefined) throw new Error("this member takes no snapshots");
   const fields = {
     "remote-snapshot-sender-id": hexId(message.from),
@@ -114,15 +145,11 @@ async function receive(
       bytes += chunk.length;
       hash.update(chunk);
       metrics.receivedBytes(hexId(message.from), chunk.length);
-      // The time a disk takes is not the sender's silence.
-      request.setTimeout(0);
       await incoming.write(chunk);
-      request.setTimeout(limits.snapshotIdleMs);
     };
     if (queue.length > 0) await store(queue.takeAll());
-    for (let next = await body.next(); next.done !== true; next = await body.next()) await store(next.value);
+    for (let chunk = await body.next(); chunk !== undefined; chunk = await body.next()) await store(chunk);
     checkDigest(request, hash.digest("hex"));
-    request.setTimeout(0);
   } catch (error) {
     incoming.abort();
     throw error;

@@ -146,6 +146,43 @@ test("a store that breaks off is not installed", async (t) => {
   assert.deepEqual(sender.unreachable, [two]);
 });
 
+test("a store that comes byte by byte is given up, before and within it, and a steady one is not", {
+  timeout: 60_000,
+}, async (t) => {
+  const got = new Snapshots();
+  const receiver = await startMember(t, 2, { snapshots: got, limits: { snapshotIdleMs: 1500 } });
+  const frame = messageFrame(snapshotMessage);
+  /** What was answered to a body that goes on like this, every 20 ms, until the end or as long as it may. */
+  const send = async (
+    start: Uint8Array,
+    piece: Uint8Array,
+    pieces = Number.POSITIVE_INFINITY,
+  ): Promise<string> => {
+    const socket = connect(receiver.port, "127.0.0.1");
+    let text = "";
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => {
+      text += chunk.toString("latin1");
+    });
+    const bytes = pieces === Number.POSITIVE_INFINITY ? 1_000_000 : start.length + pieces * piece.length;
+    const fields = { ...headersOf(1), Host: "a", Connection: "close", "Content-Length": String(bytes) };
+    const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`POST /raft/snapshot HTTP/1.1\r\n${lines.join("")}\r\n`);
+    socket.write(start);
+    let sent = 0;
+    const timer = setInterval(() => sent++ < pieces && socket.write(piece), 20);
+    await new Promise((resolve) => socket.once("close", resolve));
+    clearInterval(timer);
+    return text;
+  };
+  await send(frame.subarray(0, 9), Uint8Array.of(1));
+  assert.deepEqual(got.announced, []);
+  await send(frame, Uint8Array.of(1));
+  assert.deepEqual([got.announced.length, got.abortedCount, receiver.received], [1, 1, []]);
+  assert.match(await send(frame, new Uint8Array(40_000), 60), /^HTTP\/1\.1 204/);
+  assert.deepEqual([got.finished.length, receiver.received], [1, [snapshotMessage]]);
+});
+
 test("a store that cannot be installed fails at the sender, too", async (t) => {
   const { sender, receiver, got } = await startPair(t);
   got.failure = new Error("no space left");
