@@ -20,7 +20,8 @@ export interface LogSnapshot {
 export interface LogStore {
   /**
    * Appends. With `done` it asks for a sync, and `done` runs when this append and all before it are durable;
-   * completions run in the order of submission. Without `done` the bytes are durable with a later sync.
+   * completions run in the order of submission. Without `done` the bytes are written and durable with a later
+   * one that has it.
    */
   append(append: LogAppend, done?: () => void): void;
   /**

@@ -65,7 +65,7 @@ const catchupBytesMax = 64 * 1024 * 1024;
 /** More than is written while a snapshot of some gigabytes is sent, and little enough to keep in memory. */
 const pinnedBytesMax = 512 * 1024 * 1024;
 /** Requests that go to Raft together without waiting for the turn to end: the log gets to work while more are decoded. */
-const proposedTogether = 100;
+const proposedTogether = 250;
 /** Membership changes that wait for a leader: one at a time can be made. */
 const unproposedChangesMax = 64;
 /** How long a member that was removed goes on, so that the others hear that its removal is committed. */

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { FatalError } from "../../lib/fatal.ts";
 import { nodeDisk } from "../disk.ts";
 import { createLog, openLog } from "./open-log.ts";
@@ -72,11 +73,30 @@ test("everything submitted while a sync runs shares the next one", async (t) => 
   await closed(store);
 });
 
-test("an append without a completion is durable with a later sync", async (t) => {
-  const { memberDir, store } = start(t);
-  store.append({ hardState: undefined, entries: [entry(1), entry(2)] });
-  await synced(store, 3);
-  assert.equal(openLog({ disk: nodeDisk, memberDir }).contents.entries.length, 3);
+test("appends without a completion do not wake the worker: they are written, and durable, with the next that has one", async (t) => {
+  let writes = 0;
+  const { memberDir, store } = start(t, { metrics: { onWrite: () => writes++ } });
+  await synced(store, 1);
+  for (let number = 0; number < 10; number++) {
+    store.append({ hardState: hardState(1), entries: [] });
+    await delay(5);
+  }
+  assert.equal(writes, 1);
+  store.append({ hardState: undefined, entries: [entry(2), entry(3)] });
+  await synced(store, 4);
+  assert.equal(writes, 2);
+  assert.equal(openLog({ disk: nodeDisk, memberDir }).contents.entries.length, 4);
+  await closed(store);
+});
+
+test("appends without a completion never wait in a full ring", async (t) => {
+  const { memberDir, store } = start(t, { ringBytes: 4096 });
+  for (let index = 1; index <= 200; index++) {
+    store.append({ hardState: undefined, entries: [entry(index, 100)] });
+  }
+  while (store.isFull) await delay(5);
+  await synced(store, 201);
+  assert.equal(openLog({ disk: nodeDisk, memberDir }).contents.entries.length, 201);
   await closed(store);
 });
 

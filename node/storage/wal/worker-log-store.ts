@@ -113,8 +113,9 @@ export class WorkerLogStore implements LogStore {
     if (append.hardState !== undefined) {
       this.#putEncoded(commandKinds.hardState, 0, raftCodecs.HardState, append.hardState);
     }
-    if (done !== undefined) this.#putRequest(commandKinds.sync, new Uint8Array(0), done);
-    this.#queue.publish();
+    if (done !== undefined) this.#putRequest(commandKinds.sync, noBytes, done);
+    // Nobody waits for the others: they are written with what comes next, and the worker sleeps on.
+    if (done !== undefined || this.isFull) this.#queue.publish();
     this.#checkBound();
   }
 
@@ -148,7 +149,7 @@ export class WorkerLogStore implements LogStore {
     assert(this.#onClosed === undefined, "the log is closed once");
     if (this.#hasFailed) return;
     this.#onClosed = done;
-    this.#put(commandKinds.close, 0, new Uint8Array(0));
+    this.#put(commandKinds.close, 0, noBytes);
     this.#queue.publish();
   }
 
@@ -240,6 +241,8 @@ export class WorkerLogStore implements LogStore {
     this.#options.onFatal(error);
   }
 }
+
+const noBytes = new Uint8Array(0);
 
 function workerEnded(cause: unknown): FatalError {
   const message = cause instanceof Error ? cause.message : "its thread is gone";
