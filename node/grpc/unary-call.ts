@@ -44,7 +44,7 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
     this.#streamId = streamId;
     this.#head = head;
     this.#target = target;
-    this.#startMs = performance.now();
+    this.#startMs = connection.receivedMs;
     this.deadlineMs =
       head.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#startMs + head.timeoutMs;
     target.metrics.started();

@@ -19,7 +19,10 @@ import { type SortedCursor, SortedMap, type SortKey, sortKeyOf } from "../lib/so
 const changeOverheadBytes = 64;
 
 export class Layer implements FlushBatch {
-  readonly #changes = new Map<Bucket, Changes>(buckets.map((bucket) => [bucket, new Changes(bucket)]));
+  // A property of an object is found faster than an entry of a map: each write asks four times.
+  readonly #changes = Object.fromEntries(buckets.map((bucket) => [bucket, new Changes(bucket)])) as Readonly<
+    Record<Bucket, Changes>
+  >;
   #bytes = 0;
 
   /** What was written, what was overwritten since included, and bookkeeping. */
@@ -28,9 +31,7 @@ export class Layer implements FlushBatch {
   }
 
   changes(bucket: Bucket): Changes {
-    const changes = this.#changes.get(bucket);
-    assert(changes !== undefined, "the bucket is known", { bucket });
-    return changes;
+    return this.#changes[bucket];
   }
 
   put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void {
@@ -51,7 +52,8 @@ export class Layer implements FlushBatch {
   }
 
   *[Symbol.iterator](): Generator<EngineOperation> {
-    for (const [bucket, changes] of this.#changes) {
+    for (const bucket of buckets) {
+      const changes = this.#changes[bucket];
       const { arena } = changes;
       for (const position of changes.positions()) {
         const value = arena.isDelete(position) ? undefined : arena.valueAt(position);
@@ -62,7 +64,7 @@ export class Layer implements FlushBatch {
 
   /** Hot: runs on the main thread for every flush. Pages that the system hands out anew cost more than filling them. */
   pack(spare?: ArrayBuffer): Uint8Array<ArrayBuffer> {
-    const all = [...this.#changes.values()].map((changes) => changes.packing());
+    const all = buckets.map((bucket) => this.#changes[bucket].packing());
     let length = 0;
     for (const { bytes } of all) length += bytes;
     const target = targetOf(length, spare);

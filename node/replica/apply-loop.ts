@@ -8,7 +8,7 @@ import { assert, never } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Metrics } from "../lib/metrics.ts";
-import type { ConfChange, Entry, Message } from "../wire/raft.ts";
+import type { ConfChange, ConfState, Entry, Message } from "../wire/raft.ts";
 import { raftCodecs } from "../wire/raft-codec.ts";
 import type { AppliedConfChange } from "./conf-changes.ts";
 import type { DurableState } from "./durable-state.ts";
@@ -42,7 +42,10 @@ const sliceEntries = 1000;
 
 export class ApplyLoop {
   readonly #options: ApplyLoopOptions;
-  #state: DurableState;
+  // Where the member stands.
+  #index: number;
+  #term: number;
+  #confState: ConfState;
   #queue: Message[] = [];
   /** Entries of the first message in the queue that are applied. */
   #offset = 0;
@@ -53,12 +56,19 @@ export class ApplyLoop {
 
   constructor(options: ApplyLoopOptions, state: DurableState) {
     this.#options = options;
-    this.#state = state;
+    this.#index = state.index;
+    this.#term = state.term;
+    this.#confState = state.confState;
   }
 
   /** Where the member stands, between two entries. */
   get state(): DurableState {
-    return this.#state;
+    return { index: this.#index, term: this.#term, confState: this.#confState };
+  }
+
+  /** Everything up to here is applied. */
+  get index(): number {
+    return this.#index;
   }
 
   /** Queues the committed entries of a MsgStorageApply. Raft bounds what it hands out. */
@@ -80,7 +90,9 @@ export class ApplyLoop {
     const replaced = this.#queue;
     this.#queue = [];
     this.#offset = 0;
-    this.#state = state;
+    this.#index = state.index;
+    this.#term = state.term;
+    this.#confState = state.confState;
     this.#isHeld = false;
     return replaced;
   }
@@ -91,7 +103,7 @@ export class ApplyLoop {
     this.#isRunning = true;
     this.#runSlice();
     this.#isRunning = false;
-    this.#options.onSliceDone(this.#state.index);
+    this.#options.onSliceDone(this.#index);
   }
 
   #runSlice(): void {
@@ -122,13 +134,12 @@ export class ApplyLoop {
 
   #apply(entry: Entry): void {
     const { index, term } = entry;
-    assert(index === this.#state.index + 1, "entries are applied in order, each once", {
+    assert(index === this.#index + 1, "entries are applied in order, each once", {
       index,
-      applied: this.#state.index,
+      applied: this.#index,
     });
     let request: ReadEntry | undefined;
     let outcome: Outcome | undefined;
-    let { confState } = this.#state;
     switch (entry.type) {
       case "EntryNormal":
         if (entry.data.length === 0) this.#options.onTermBegins();
@@ -141,7 +152,7 @@ export class ApplyLoop {
         const change = raftCodecs.ConfChange.decode(entry.data);
         const applied = this.#options.applyConfChange(change);
         this.#options.onConfChanged(change.id, applied.outcome);
-        ({ confState } = applied);
+        this.#confState = applied.confState;
         break;
       }
       case "EntryConfChangeV2":
@@ -149,7 +160,8 @@ export class ApplyLoop {
       default:
         never(entry.type);
     }
-    this.#state = { index, term, confState };
+    this.#index = index;
+    this.#term = term;
     if (request !== undefined && outcome !== undefined) {
       this.#options.onApplied(request.idLow, request.idHigh, outcome);
     }

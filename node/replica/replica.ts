@@ -325,7 +325,7 @@ export class Replica {
   }
 
   get appliedIndex(): number {
-    return this.#applyLoop.state.index;
+    return this.#applyLoop.index;
   }
 
   /** A snapshot of another member is taking the place of what this one has. */

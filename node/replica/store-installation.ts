@@ -98,7 +98,7 @@ export class StoreInstallation {
     const received = this.#received;
     assert(received !== undefined && received.index === index, "a snapshot comes with its store", { index });
     logger.info("applying snapshot", {
-      "current-applied-index": applyLoop.state.index,
+      "current-applied-index": applyLoop.index,
       "incoming-leader-snapshot-index": index,
     });
     received.isInstalling = true;

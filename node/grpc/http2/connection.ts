@@ -61,6 +61,8 @@ type Phase = "preface" | "settings" | "open" | "closing" | "closed";
 export class Connection implements Flushable {
   readonly sender: Sender;
   readonly windows: ReceiveWindows;
+  /** When the bytes came that are being handled. */
+  receivedMs = 0;
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #streams = new StreamTable();
@@ -329,6 +331,7 @@ export class Connection implements Flushable {
   #onBytes(chunk: Buffer): void {
     if (!this.isOpen) return;
     this.#keepalive.onBytes();
+    this.receivedMs = this.#options.nowMs();
     const rest = this.#rest;
     const bytes: Buffer = rest === undefined ? chunk : Buffer.concat([rest, chunk]);
     let at: number;
