@@ -1,8 +1,10 @@
-// Hostile clients of a real member: names that JavaScript knows, protobuf bombs, storms of connections, watches and
-// leases. After each the member serves somebody honest, and at the end it is still the same process.
+// Hostile clients of a real member: names that JavaScript knows, protobuf bombs, messages of Raft from nobody, storms of
+// connections, watches and leases. After each the member serves somebody honest, and at the end it is still the same
+// process.
 //
 // What the parts do alone is tested beside them: node/grpc/hostile*.test.ts (frames, messages), node/hostile-http.test.ts
-// (HTTP routes), node/peer/hostile.test.ts (peer port), node/tls/hostile.test.ts (TLS), test/conformance (edges of values).
+// (HTTP routes), node/peer/hostile.test.ts (peer port), node/hostile-peer.test.ts (Raft), node/tls/hostile.test.ts (TLS),
+// test/conformance (edges of values).
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
