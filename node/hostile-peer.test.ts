@@ -48,6 +48,12 @@ class Victim {
     return this.#storage.lastIndex();
   }
 
+  /** Nobody answers: it stays a candidate, of a pre-vote where it holds those. */
+  campaign(): void {
+    this.node.campaign();
+    this.run();
+  }
+
   /** Votes and acknowledgements of the others, as far as that makes it a leader. */
   lead(): void {
     for (let i = 0; i < 40 && this.node.basicStatus().state !== "StateLeader"; i++) {
@@ -129,7 +135,8 @@ test("whatever a peer says, Raft goes on in each role, with terms and indexes th
   for (let seed = 0; seed < seeds; seed++) {
     const random = new SeededRandom(seed);
     const victim = new Victim(random);
-    if (seed % 2 === 0) victim.lead();
+    if (seed % 3 === 0) victim.lead();
+    else if (seed % 3 === 1) victim.campaign();
     for (let i = 0; i < messagesPerSeed; i++) {
       const hostile = draw(random, victim);
       if (faultOf(hostile, self) !== undefined) continue;
