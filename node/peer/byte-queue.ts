@@ -1,10 +1,12 @@
 // Bytes in the order they arrived, cut anywhere by the network.
 
 import { assert, must } from "../lib/assert.ts";
+import { Slab } from "../lib/slab.ts";
 
 const two32 = 2 ** 32;
 
 export class ByteQueue {
+  readonly #slab = new Slab();
   #chunks: Uint8Array[] = [];
   /** Bytes of the first chunk that were taken already. */
   #offset = 0;
@@ -21,10 +23,10 @@ export class ByteQueue {
     this.#length += chunk.length;
   }
 
-  /** Copies, so that what is kept of a message does not keep a whole network buffer. */
+  /** Copies, so that what is kept of a message does not keep a whole network buffer. Hot: a follower's entries. */
   take(count: number): Uint8Array {
     assert(count <= this.#length, "bytes are taken after they arrived", { count, length: this.#length });
-    const taken = new Uint8Array(count);
+    const taken = this.#slab.take(count);
     let at = 0;
     while (at < count) {
       const chunk = must(this.#chunks[0], "the queue holds as many bytes as it counts");
