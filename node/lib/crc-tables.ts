@@ -46,3 +46,40 @@ export function updateCrc(
   for (; i < end; i++) c = (table[(c ^ (bytes[i] as number)) & 0xff] as number) ^ (c >>> 8);
   return ~c >>> 0;
 }
+
+/** The same while the bytes are copied to `target`, which takes less than one after the other. Hot. */
+export function copyWithCrc(
+  table: CrcTables,
+  crc: number,
+  source: DataView,
+  start: number,
+  end: number,
+  target: DataView,
+  offset: number,
+): number {
+  const shift = offset - start;
+  let c = ~crc;
+  let i = start;
+  for (const wordsEnd = end - 7; i < wordsEnd; i += 8) {
+    const low = source.getInt32(i, true);
+    const high = source.getInt32(i + 4, true);
+    target.setInt32(i + shift, low, true);
+    target.setInt32(i + shift + 4, high, true);
+    c ^= low;
+    c =
+      (table[0x700 | (c & 0xff)] as number) ^
+      (table[0x600 | ((c >>> 8) & 0xff)] as number) ^
+      (table[0x500 | ((c >>> 16) & 0xff)] as number) ^
+      (table[0x400 | (c >>> 24)] as number) ^
+      (table[0x300 | (high & 0xff)] as number) ^
+      (table[0x200 | ((high >>> 8) & 0xff)] as number) ^
+      (table[0x100 | ((high >>> 16) & 0xff)] as number) ^
+      (table[high >>> 24] as number);
+  }
+  for (; i < end; i++) {
+    const byte = source.getUint8(i);
+    target.setUint8(i + shift, byte);
+    c = (table[(c ^ byte) & 0xff] as number) ^ (c >>> 8);
+  }
+  return ~c >>> 0;
+}

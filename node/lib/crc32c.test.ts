@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { utf8 } from "./bytes.ts";
-import { joinCrc32c, updateCrc32c } from "./crc32c.ts";
+import { copyWithCrc32c, joinCrc32c, updateCrc32c } from "./crc32c.ts";
 import { SeededRandom } from "./random.ts";
 
 function bitByBit(crc: number, bytes: Uint8Array): number {
@@ -31,6 +31,30 @@ test("any bytes cut anywhere give the value of the bitwise definition", () => {
     const expected = bitByBit(seed, bytes);
     assert.equal(updateCrc32c(seed, bytes), expected);
     assert.equal(updateCrc32c(updateCrc32c(seed, bytes.subarray(0, cut)), bytes, cut), expected);
+  }
+});
+
+test("a copy with its value is a copy, from anywhere to anywhere, and touches nothing else", () => {
+  const random = new SeededRandom(9);
+  for (let round = 0; round < 500; round++) {
+    const source = Uint8Array.from({ length: 120 }, () => random.below(256));
+    const start = random.below(20);
+    const end = start + random.below(100);
+    const offset = random.below(20);
+    const target = new Uint8Array(140).fill(0xee);
+    const expected = target.slice();
+    expected.set(source.subarray(start, end), offset);
+    const seed = random.bits32();
+    const crc = copyWithCrc32c(
+      seed,
+      new DataView(source.buffer),
+      start,
+      end,
+      new DataView(target.buffer),
+      offset,
+    );
+    assert.equal(crc, bitByBit(seed, source.subarray(start, end)));
+    assert.deepEqual(target, expected);
   }
 });
 

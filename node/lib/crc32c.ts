@@ -2,13 +2,25 @@
 // `updateCrc32c` continues a running value, so a chain over pieces equals one pass over the whole:
 // updateCrc32c(updateCrc32c(0, a), b) = updateCrc32c(0, ab). It is the update function of Go's hash/crc32.
 
-import { crcTables, updateCrc } from "./crc-tables.ts";
+import { copyWithCrc, crcTables, updateCrc } from "./crc-tables.ts";
 
 const tables = crcTables(0x82f63b78);
 
 /** The running CRC-32C after `bytes`; `crc` is the value so far, 0 at the start. Unsigned 32 bits. Hot. */
 export function updateCrc32c(crc: number, bytes: Uint8Array, start = 0, end: number = bytes.length): number {
   return updateCrc(tables, crc, bytes, start, end);
+}
+
+/** Copies the bytes from `start` to `end` of the source to `offset` of the target. Returns the running CRC-32C after them. */
+export function copyWithCrc32c(
+  crc: number,
+  source: DataView,
+  start: number,
+  end: number,
+  target: DataView,
+  offset: number,
+): number {
+  return copyWithCrc(tables, crc, source, start, end, target, offset);
 }
 
 /** The CRC-32C of two byte strings one after the other, from the CRC-32C of each and the second one's length. */

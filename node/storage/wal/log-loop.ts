@@ -7,7 +7,7 @@ import { type FatalDetails, FatalError, type FatalReason } from "../../lib/fatal
 import { raftCodecs } from "../../wire/raft-codec.ts";
 import type { Disk } from "../disk.ts";
 import type { SnapTimes } from "../snap/snap-file.ts";
-import { type Command, commandKinds, type QueueMemory, QueueReceiver } from "./log-queue.ts";
+import { commandKinds, type QueueMemory, QueueReceiver } from "./log-queue.ts";
 import { installSnapshot, type LogOptions, saveSnapshot, walOptions } from "./open-log.ts";
 import { Wal, type WalPosition } from "./wal.ts";
 
@@ -109,20 +109,21 @@ class LogLoop {
 
   /** Appends what is queued. Returns how many commands there were. */
   #takeBatch(): number {
+    const queue = this.#queue;
     let count = 0;
-    while (this.#wal.pendingBytes < batchBytesMax) {
-      const command = this.#queue.take();
-      if (command === undefined) break;
+    while (this.#wal.pendingBytes < batchBytesMax && queue.next()) {
       count++;
-      if (!this.#carryOut(command)) break;
+      if (queue.kind === commandKinds.entry)
+        this.#wal.appendEntryFrom(queue.number, queue.view, queue.bodyStart, queue.bodyEnd);
+      else if (!this.#carryOut(queue.kind, queue.number, queue.body)) break;
     }
     // Before the answer: whoever gets it may have waited for room.
-    this.#queue.free();
+    queue.free();
     return count;
   }
 
   /** Returns whether the batch may go on behind this command. */
-  #carryOut({ kind, number, body }: Command): boolean {
+  #carryOut(kind: number, number: number, body: Uint8Array): boolean {
     switch (kind) {
       case commandKinds.entry:
         this.#wal.appendEncodedEntry(number, body);
@@ -147,7 +148,7 @@ class LogLoop {
       case commandKinds.large: {
         const received = must(receiveMessageOnPort(this.#port), "a large command was sent before its place");
         const large = received.message as LargeCommand;
-        return this.#carryOut({ kind: number, ...large });
+        return this.#carryOut(number, large.number, large.body);
       }
       default:
         assert(false, "the command is known", { kind });

@@ -23,13 +23,6 @@ export const commandKinds = {
   install: 7,
 } as const;
 
-export interface Command {
-  readonly kind: number;
-  readonly number: number;
-  /** A view of the ring, valid until `free`. */
-  readonly body: Uint8Array;
-}
-
 const unitBytes = 8;
 const headBytes = 16;
 const publishedSlot = 0;
@@ -108,20 +101,30 @@ export class QueueSender {
   }
 }
 
-/** The worker's side. */
+/** The worker's side. It stands on one command after the other, whose bodies are there until `free`. */
 export class QueueReceiver {
+  /** The ring. */
+  readonly view: DataView;
   readonly #control: Int32Array;
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   readonly #units: number;
   #position = 0;
   #published = 0;
+  kind: number = commandKinds.filler;
+  number = 0;
+  /** Where in the ring the body lies. */
+  bodyStart = 0;
+  bodyEnd = 0;
 
   constructor(memory: QueueMemory) {
     this.#control = new Int32Array(memory.control);
     this.#bytes = new Uint8Array(memory.ring);
-    this.#view = new DataView(memory.ring);
+    this.view = new DataView(memory.ring);
     this.#units = memory.ring.byteLength / unitBytes;
+  }
+
+  get body(): Uint8Array {
+    return this.#bytes.subarray(this.bodyStart, this.bodyEnd);
   }
 
   /** Gives the room of everything taken back to the sender. The bodies are not to be read any more. */
@@ -129,11 +132,11 @@ export class QueueReceiver {
     Atomics.store(this.#control, consumedSlot, this.#position);
   }
 
-  /** The next command; undefined when there is none. */
-  take(): Command | undefined {
+  /** Goes on to the next command; false when there is none. Hot. */
+  next(): boolean {
     for (;;) {
       this.#published = Atomics.load(this.#control, publishedSlot);
-      if (this.#position === this.#published) return undefined;
+      if (this.#position === this.#published) return false;
       const at = (this.#position >>> 0) % this.#units;
       const left = this.#units - at;
       // Too little for a head: the sender left it empty.
@@ -142,17 +145,18 @@ export class QueueReceiver {
         continue;
       }
       const offset = at * unitBytes;
-      const kind = this.#view.getUint32(offset, true);
-      const bodyBytes = this.#view.getUint32(offset + 4, true);
+      this.kind = this.view.getUint32(offset, true);
+      const bodyBytes = this.view.getUint32(offset + 4, true);
       this.#position = (this.#position + commandUnits(bodyBytes)) | 0;
-      if (kind === commandKinds.filler) continue;
-      const start = offset + headBytes;
-      const number = this.#view.getFloat64(offset + 8, true);
-      return { kind, number, body: this.#bytes.subarray(start, start + bodyBytes) };
+      if (this.kind === commandKinds.filler) continue;
+      this.number = this.view.getFloat64(offset + 8, true);
+      this.bodyStart = offset + headBytes;
+      this.bodyEnd = this.bodyStart + bodyBytes;
+      return true;
     }
   }
 
-  /** Sleeps until something is published. Call it when `take` has found nothing. */
+  /** Sleeps until something is published. Call it when there is no next command. */
   wait(): void {
     Atomics.wait(this.#control, publishedSlot, this.#published);
   }

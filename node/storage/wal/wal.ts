@@ -137,10 +137,17 @@ export class Wal {
     this.#lastIndex = entry.index;
   }
 
-  /** As appendEntry, for a raftpb.Entry that is encoded already. The bytes are copied. Hot. */
+  /** As appendEntry, for a raftpb.Entry that is encoded already. The bytes are copied. */
   appendEncodedEntry(index: number, bytes: Uint8Array): void {
     this.#begin();
     this.#pending.add(recordTypes.entry, bytes);
+    this.#lastIndex = index;
+  }
+
+  /** The same for one that lies in `source` from `start` to `end`. */
+  appendEntryFrom(index: number, source: DataView, start: number, end: number): void {
+    this.#begin();
+    this.#pending.addFrom(recordTypes.entry, source, start, end);
     this.#lastIndex = index;
   }
 
