@@ -40,14 +40,16 @@ export type TxnRefusal = "compacted" | "futureRevision" | "keyNotFound" | "lease
 
 /** Nothing but ranges in both branches: such a transaction does not go through the log. */
 export function isReadOnly(request: TxnRequest): boolean {
-  return [...request.success, ...request.failure].every((op) => op.request?.case === "requestRange");
+  return isEveryOp(request, ({ request: op }) => op?.case === "requestRange");
 }
 
 /** Read-only, and every range may be answered from this member's state. */
 export function isSerializable(request: TxnRequest): boolean {
-  return [...request.success, ...request.failure].every(
-    ({ request: op }) => op?.case === "requestRange" && op.value.serializable,
-  );
+  return isEveryOp(request, ({ request: op }) => op?.case === "requestRange" && op.value.serializable);
+}
+
+function isEveryOp({ success, failure }: TxnRequest, test: (op: RequestOp) => boolean): boolean {
+  return success.every(test) && failure.every(test);
 }
 
 export function pathOf(request: TxnRequest, view: TxnView): TxnPath {
@@ -158,16 +160,22 @@ function rangeOp(outcome: RangeOutcome): OutgoingResponseOp {
 }
 
 /** The operations that run, nested ones in their place. */
-export function* opsTaken(
+export function opsTaken(
   request: TxnRequest,
   path: TxnPath,
   walk: PathWalk = { path, position: 0 },
-): Generator<RequestOp> {
+): readonly RequestOp[] {
   const isSuccess = must(path[walk.position++], "the path has a step for every transaction");
-  for (const op of isSuccess ? request.success : request.failure) {
-    if (op.request?.case === "requestTxn") yield* opsTaken(op.request.value, path, walk);
-    else yield op;
-  }
+  const ops = isSuccess ? request.success : request.failure;
+  // Hot: most transactions hold no other.
+  if (!ops.some(isNested)) return ops;
+  return ops.flatMap((op) =>
+    op.request?.case === "requestTxn" ? opsTaken(op.request.value, path, walk) : [op],
+  );
+}
+
+function isNested({ request }: RequestOp): boolean {
+  return request?.case === "requestTxn";
 }
 
 function refusalOfRange({ revision }: RangeRequest, view: TxnView): TxnRefusal | undefined {
