@@ -3,7 +3,14 @@ import { TestClient } from "../conformance/client.ts";
 import type { Message } from "../conformance/messages.ts";
 import { Cluster } from "../tools/cluster.ts";
 import type { Member, MemberKind } from "../tools/member.ts";
-import { benchmark, h2load, type LoadResult } from "./load.ts";
+import {
+  benchmark,
+  type GrpcCall,
+  h2load,
+  h2loadLatencies,
+  type Latencies,
+  type LoadResult,
+} from "./load.ts";
 import { usageOf } from "./process.ts";
 
 const memberCount = 3;
@@ -23,7 +30,9 @@ export interface ClusterFigure {
 interface ClusterWorkload {
   readonly name: string;
   readonly calls: number;
-  readonly run: (members: ClusterMembers, calls: number) => Promise<LoadResult>;
+  readonly run: (members: ClusterMembers, calls: number) => Promise<LoadResult & Partial<Latencies>>;
+  /** Where `run` tells no latencies. */
+  readonly timed?: (members: ClusterMembers, calls: number) => Promise<Latencies>;
 }
 
 interface ClusterMembers {
@@ -36,16 +45,26 @@ const many = { connections: 10, streams: 100 };
 const putCall = { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } };
 const rangeCall = { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request: { key: "bench" } };
 
+/** Of the calls, so many are timed one by one, after the others. */
+const timedDivisor = 4;
+
+function loadOn(role: "leader" | "follower", call: GrpcCall): Pick<ClusterWorkload, "run" | "timed"> {
+  return {
+    run: (members, calls) => h2load(members[role], call, calls, many),
+    timed: (members, calls) => h2loadLatencies(members[role], call, calls, many),
+  };
+}
+
 const workloads: readonly ClusterWorkload[] = [
   {
     name: "3 members, put at the leader, h2load, 10 x 100",
     calls: 200_000,
-    run: ({ leader }, calls) => h2load(leader, putCall, calls, many),
+    ...loadOn("leader", putCall),
   },
   {
     name: "3 members, put at a follower, h2load, 10 x 100",
     calls: 100_000,
-    run: ({ follower }, calls) => h2load(follower, putCall, calls, many),
+    ...loadOn("follower", putCall),
   },
   {
     name: "3 members, put at all, benchmark, 10 x 10",
@@ -60,12 +79,12 @@ const workloads: readonly ClusterWorkload[] = [
   {
     name: "3 members, linearizable range at the leader, h2load, 10 x 100",
     calls: 100_000,
-    run: ({ leader }, calls) => h2load(leader, rangeCall, calls, many),
+    ...loadOn("leader", rangeCall),
   },
   {
     name: "3 members, linearizable range at a follower, h2load, 10 x 100",
     calls: 100_000,
-    run: ({ follower }, calls) => h2load(follower, rangeCall, calls, many),
+    ...loadOn("follower", rangeCall),
   },
 ];
 
@@ -88,8 +107,10 @@ export async function measureCluster(
       const add = (measure: string, figure: number) =>
         figures.push({ workload: workload.name, measure, value: figure });
       add("calls/s", result.callsPerSecond);
-      add("p50 ms", result.p50Ms);
-      add("p99 ms", result.p99Ms);
+      const latencies = await workload.timed?.(members, Math.ceil(calls / timedDivisor));
+      const { p50Ms = Number.NaN, p99Ms = Number.NaN } = latencies ?? result;
+      add("p50 ms", p50Ms);
+      add("p99 ms", p99Ms);
       add("CPU us/call, all members", (cpu / result.calls) * 1e6);
     }
     return figures;

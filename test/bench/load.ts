@@ -12,6 +12,9 @@ import { toolPath } from "../tools/toolchain.ts";
 export interface LoadResult {
   readonly calls: number;
   readonly callsPerSecond: number;
+}
+
+export interface Latencies {
   readonly meanMs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -26,13 +29,56 @@ export interface Concurrency {
 const loadTimeoutMs = 300_000;
 const grpcPrefixBytes = 5;
 
+export interface GrpcCall {
+  readonly path: string;
+  readonly type: string;
+  readonly request: InputMessage;
+}
+
 export async function h2load(
   member: Member,
-  call: { readonly path: string; readonly type: string; readonly request: InputMessage },
+  call: GrpcCall,
   calls: number,
-  { connections, streams }: Concurrency,
+  concurrency: Concurrency,
   url = member.clientUrl,
 ): Promise<LoadResult> {
+  const { callsPerSecond } = await runH2load({ call, calls, concurrency, url, isTimed: false });
+  return { calls, callsPerSecond };
+}
+
+/** The same load in a run of its own: a line for each call costs h2load more than the call. */
+export async function h2loadLatencies(
+  member: Member,
+  call: GrpcCall,
+  calls: number,
+  concurrency: Concurrency,
+  url = member.clientUrl,
+): Promise<Latencies> {
+  const { durationsMs } = await runH2load({ call, calls, concurrency, url, isTimed: true });
+  return {
+    meanMs: durationsMs.reduce((sum, ms) => sum + ms, 0) / durationsMs.length,
+    p50Ms: quantile(durationsMs, 0.5),
+    p99Ms: quantile(durationsMs, 0.99),
+  };
+}
+
+interface H2load {
+  readonly call: GrpcCall;
+  readonly calls: number;
+  readonly concurrency: Concurrency;
+  readonly url: string;
+  readonly isTimed: boolean;
+}
+
+/** Durations are in ascending order, and there are none of a run that is not timed. */
+async function runH2load({
+  call,
+  calls,
+  concurrency,
+  url,
+  isTimed,
+}: H2load): Promise<{ readonly callsPerSecond: number; readonly durationsMs: readonly number[] }> {
+  const { connections, streams } = concurrency;
   const folder = await mkdtemp(join(tmpdir(), "h2load-"));
   try {
     const message = encode(call.type, call.request);
@@ -43,24 +89,21 @@ export async function h2load(
     await writeFile(bodyFile, body);
     const output = await run(await debianTool("h2load"), [
       ...["-n", String(calls), "-c", String(connections), "-m", String(streams), "-d", bodyFile],
-      ...["-H", "content-type: application/grpc", "-H", "te: trailers", `--log-file=${log}`],
+      ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
+      ...(isTimed ? [`--log-file=${log}`] : []),
       `${url}${call.path}`,
     ]);
     const succeeded = Number(/(\d+) succeeded/.exec(output)?.[1] ?? 0);
     if (succeeded !== calls) throw new Error(`h2load: ${succeeded} of ${calls} calls succeeded\n${output}`);
+    const callsPerSecond = Number(/([\d.]+) req\/s/.exec(output)?.[1] ?? Number.NaN);
+    if (!isTimed) return { callsPerSecond, durationsMs: [] };
     // Each line of the log: start in microseconds, status, duration in microseconds.
-    const durations = (await readFile(log, "utf8"))
+    const durationsMs = (await readFile(log, "utf8"))
       .trimEnd()
       .split("\n")
       .map((line) => Number(line.split("\t")[2]) / 1_000)
       .sort((a, b) => a - b);
-    return {
-      calls,
-      callsPerSecond: Number(/([\d.]+) req\/s/.exec(output)?.[1] ?? Number.NaN),
-      meanMs: durations.reduce((sum, ms) => sum + ms, 0) / durations.length,
-      p50Ms: quantile(durations, 0.5),
-      p99Ms: quantile(durations, 0.99),
-    };
+    return { callsPerSecond, durationsMs };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -73,7 +116,7 @@ export async function benchmark(
   calls: number,
   { connections, streams }: Concurrency,
   section = "",
-): Promise<LoadResult> {
+): Promise<LoadResult & Latencies> {
   const clients = ["--conns", String(connections), "--clients", String(connections * streams)];
   const output = await run(await toolPath("benchmark"), [
     "--endpoints",

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { TestClient } from "../conformance/client.ts";
 import { type MemberKind, start } from "../tools/member.ts";
-import { h2load } from "./load.ts";
+import { h2loadLatencies } from "./load.ts";
 import { memoryOf } from "./process.ts";
 import { type PutFigures, Puts } from "./puts.ts";
 import { load } from "./workloads.ts";
@@ -38,7 +38,7 @@ export async function measureLongRange(kind: MemberKind, answerBytes: number): P
     const before = await memoryOf(member);
     const request = { key: prefix, range_end: "long0" };
     const call = { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request };
-    const { meanMs: tookMs } = await h2load(member, call, 1, { connections: 1, streams: 1 });
+    const { meanMs: tookMs } = await h2loadLatencies(member, call, 1, { connections: 1, streams: 1 });
     const { peakMib } = await memoryOf(member);
     const memoryOverAnswer = ((peakMib - before.residentMib) * 1024 * 1024) / answerBytes;
     return { tookMs, memoryOverAnswer, quietPutP99Ms, ...(await puts.stop()) };

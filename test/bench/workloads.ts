@@ -3,7 +3,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { TestClient } from "../conformance/client.ts";
 import type { Message } from "../conformance/messages.ts";
 import type { Member } from "../tools/member.ts";
-import { benchmark, h2load, type LoadResult } from "./load.ts";
+import {
+  benchmark,
+  type Concurrency,
+  type GrpcCall,
+  h2load,
+  h2loadLatencies,
+  type Latencies,
+  type LoadResult,
+} from "./load.ts";
 
 export interface Workload {
   readonly name: string;
@@ -11,7 +19,13 @@ export interface Workload {
   readonly calls: number;
   readonly prepare?: (client: TestClient) => Promise<void>;
   /** `secureUrl` is where the member serves clients over TLS. */
-  readonly run: (member: Member, calls: number, secureUrl: string) => Promise<LoadResult>;
+  readonly run: (
+    member: Member,
+    calls: number,
+    secureUrl: string,
+  ) => Promise<LoadResult & Partial<Latencies>>;
+  /** Where `run` tells no latencies. */
+  readonly timed?: (member: Member, calls: number, secureUrl: string) => Promise<Latencies>;
   /** How many revisions so many calls make, where that is known. */
   readonly revisions?: (calls: number) => number;
 }
@@ -28,36 +42,63 @@ const keysPerTxn = 100;
 const watchStreams = 10;
 const watchesPerStream = 100;
 
+const rangeOfMany = {
+  path: "/etcdserverpb.KV/Range",
+  type: "RangeRequest",
+  request: { key: "big/", range_end: "big0", serializable: true },
+};
+
+const txnCall = {
+  path: "/etcdserverpb.KV/Txn",
+  type: "TxnRequest",
+  request: {
+    compare: [{ key: "txn", target: "VERSION", result: "GREATER", version: -1 }],
+    success: [{ request_put: { key: "txn", value } }, { request_range: { key: "txn" } }],
+  },
+};
+
 const putCall = { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } };
 
-/** Puts of one key over and over, ten connections with a hundred streams each. */
-export function putOnOne(member: Member, calls: number): Promise<LoadResult> {
-  return h2load(member, putCall, calls, many);
+/** What else goes on while a load runs. */
+type Beside = <T>(member: Member, run: () => Promise<T>) => Promise<T>;
+
+const nothingBeside: Beside = (_member, run) => run();
+
+function loadOf(
+  call: GrpcCall,
+  concurrency: Concurrency,
+  { isSecure = false, beside = nothingBeside } = {},
+): Pick<Workload, "run" | "timed"> {
+  const sending =
+    <T>(send: (...args: Parameters<typeof h2load>) => Promise<T>) =>
+    (member: Member, calls: number, secureUrl: string): Promise<T> =>
+      beside(member, () => send(member, call, calls, concurrency, isSecure ? secureUrl : undefined));
+  return { run: sending(h2load), timed: sending(h2loadLatencies) };
 }
 
 export const workloads: readonly Workload[] = [
   {
     name: "put, h2load, 10 x 100",
     calls: 400_000,
-    run: putOnOne,
+    ...loadOf(putCall, many),
     revisions: (calls) => calls,
   },
   {
     name: "put over TLS, h2load, 10 x 100",
     calls: 200_000,
-    run: (member, calls, secureUrl) => h2load(member, putCall, calls, many, secureUrl),
+    ...loadOf(putCall, many, { isSecure: true }),
     revisions: (calls) => calls,
   },
   {
     name: "put, h2load, 1000 x 1",
     calls: 200_000,
-    run: (member, calls) => h2load(member, putCall, calls, wide),
+    ...loadOf(putCall, wide),
     revisions: (calls) => calls,
   },
   {
     name: "put, h2load, one client",
     calls: 10_000,
-    run: (member, calls) => h2load(member, putCall, calls, alone),
+    ...loadOf(putCall, alone),
     revisions: (calls) => calls,
   },
   {
@@ -78,23 +119,17 @@ export const workloads: readonly Workload[] = [
     name: "range, linearizable, h2load, 10 x 100",
     calls: 400_000,
     prepare: (client) => putOne(client),
-    run: (member, calls) =>
-      h2load(
-        member,
-        { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request: { key: "one" } },
-        calls,
-        many,
-      ),
+    ...loadOf({ path: "/etcdserverpb.KV/Range", type: "RangeRequest", request: { key: "one" } }, many),
     revisions: () => 0,
   },
   {
     name: "range, serializable, h2load, 10 x 100",
     calls: 400_000,
     prepare: (client) => putOne(client),
-    run: (member, calls) => {
-      const request = { key: "one", serializable: true };
-      return h2load(member, { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request }, calls, many);
-    },
+    ...loadOf(
+      { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request: { key: "one", serializable: true } },
+      many,
+    ),
     revisions: () => 0,
   },
   {
@@ -108,24 +143,20 @@ export const workloads: readonly Workload[] = [
     name: "range of 10,000 keys, h2load, 2 x 2",
     calls: 200,
     prepare: (client) => load(client, "big/", rangeKeys, value),
-    run: rangeOfMany,
+    ...loadOf(rangeOfMany, { connections: 2, streams: 2 }),
     revisions: () => 0,
   },
   {
     // Equal ranges share one reading of a revision: here there is a new one every few milliseconds.
     name: "range of 10,000 keys, h2load, 2 x 2, a put every 5 ms",
     calls: 200,
-    run: (member, calls) => whilePutting(member, () => rangeOfMany(member, calls)),
+    prepare: (client) => load(client, "big/", rangeKeys, value),
+    ...loadOf(rangeOfMany, { connections: 2, streams: 2 }, { beside: whilePutting }),
   },
   {
     name: "txn, compare and put and get, h2load, 10 x 100",
     calls: 200_000,
-    run: (member, calls) => {
-      const compare = [{ key: "txn", target: "VERSION", result: "GREATER", version: -1 }];
-      const success = [{ request_put: { key: "txn", value } }, { request_range: { key: "txn" } }];
-      const call = { path: "/etcdserverpb.KV/Txn", type: "TxnRequest", request: { compare, success } };
-      return h2load(member, call, calls, many);
-    },
+    ...loadOf(txnCall, many),
     revisions: (calls) => calls,
   },
   {
@@ -154,12 +185,6 @@ export const workloads: readonly Workload[] = [
     revisions: () => 0,
   },
 ];
-
-function rangeOfMany(member: Member, calls: number): Promise<LoadResult> {
-  const request = { key: "big/", range_end: "big0", serializable: true };
-  const call = { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request };
-  return h2load(member, call, calls, { connections: 2, streams: 2 });
-}
 
 /** One key is put after the other meanwhile, the next one 5 ms after the last was acknowledged. */
 async function whilePutting<T>(member: Member, run: () => Promise<T>): Promise<T> {
