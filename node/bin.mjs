@@ -9,7 +9,6 @@ import module from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import v8 from "node:v8";
 
 const required = [24, 18, 1];
 
@@ -37,10 +36,6 @@ if (isRecentEnough(process.versions.node)) {
     process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
     process.channel.unref();
   }
-  // Buffers outside of V8's heap count towards the limits of all garbage: by themselves they have one of 64 MiB, which a
-  // busy member passes twice a second, and each time everything that lives is marked. Node 24 knows the flag.
-  if (process.versions.node.startsWith("24."))
-    v8.setFlagsFromString("--external-memory-accounted-in-global-limit");
   // A quarter of a start is compiling. Where the folder cannot be written, nothing is kept and nothing is lost.
   // By the environment, since that is how threads get it: without, each one strips and compiles its modules anew.
   process.env.NODE_COMPILE_CACHE ??= join(dirname(dirname(self)), "node_modules", ".cache", "etcdlike");
