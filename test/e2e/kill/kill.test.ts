@@ -143,16 +143,30 @@ async function compareWithEtcd(
   await member.kill();
   await succeed(reference, "Compact", { revision: compacted, physical: true });
 
+  const compared = [current, compacted, compacted + Math.floor((current - compacted) / 2)];
+  const taken = await Promise.all(compared.map((revision) => hashKv(reference, revision)));
+  reference.close();
+  await etcd.kill();
+  const etcdAgain = await start({ kind: "etcd", dataDir: etcd.dataDir, ports: etcd.ports });
+  t.after(() => etcdAgain.stop());
+  const restarted = new TestClient(etcdAgain.endpoint);
+  const afresh = await Promise.all(compared.map((revision) => hashKv(restarted, revision)));
+  restarted.close();
+
   const again = await startOn(t, dataDir);
   const last = new TestClient(again.endpoint);
   assert.equal(revisionOf(await succeed(last, "Range", { key: "none" })), current);
-  for (const revision of [current, compacted, compacted + Math.floor((current - compacted) / 2)]) {
-    const expected = await hashKv(reference, revision);
-    assert.equal(await hashKv(last, revision), expected, `HashKV at ${revision}, compacted at ${compacted}`);
+  for (const [i, revision] of compared.entries()) {
+    const hash = await hashKv(last, revision);
+    // The hash that a compaction takes along is gone after a restart, unless the kill came first and it ran again.
+    const isKnown = hash === taken[i] || hash === afresh[i];
+    assert.ok(
+      isKnown,
+      `HashKV at ${revision}, compacted at ${compacted}: ${hash}, not ${taken[i]} or ${afresh[i]}`,
+    );
   }
   t.diagnostic(
     `HashKV equals a replay into etcd at ${revisions.length} revisions, and at 3 after a compaction`,
   );
   last.close();
-  reference.close();
 }
