@@ -5,6 +5,8 @@ import { memoryOf } from "./process.ts";
 import { load } from "./workloads.ts";
 
 export interface LargeResult {
+  /** Right after the load. */
+  readonly loadedMib: number;
   /** Values by what was measured, one a round. */
   readonly startMs: readonly number[];
   readonly startAfterKillMs: readonly number[];
@@ -20,6 +22,7 @@ export async function measureLarge(kind: MemberKind, keys: number, rounds: numbe
     const client = new TestClient(first.endpoint);
     await load(client, "large/", keys, "x".repeat(valueBytes));
     client.close();
+    const { residentMib: loadedMib } = await memoryOf(first);
     await first.kill();
     const again = () => start({ kind, dataDir: first.dataDir, ports: first.ports, readyTimeoutMs: 300_000 });
     const [startMs, startAfterKillMs, memory]: [number[], number[], number[]] = [[], [], []];
@@ -33,7 +36,7 @@ export async function measureLarge(kind: MemberKind, keys: number, rounds: numbe
       startAfterKillMs.push(afterKill.readyMs);
       await afterKill.stop();
     }
-    return { startMs, startAfterKillMs, residentMib: memory };
+    return { loadedMib, startMs, startAfterKillMs, residentMib: memory };
   } finally {
     await first.stop();
   }

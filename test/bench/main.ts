@@ -115,7 +115,8 @@ if ("large".includes(args.only))
         fail(`${kind}, ${name}: ${error.message}`),
       );
       if (result === undefined) continue;
-      const { startMs, startAfterKillMs, residentMib } = result;
+      const { loadedMib, startMs, startAfterKillMs, residentMib } = result;
+      table.add(name, "resident MiB, loaded", kind, loadedMib);
       for (const value of startMs) table.add(name, "start ms", kind, value);
       for (const value of startAfterKillMs) table.add(name, "start ms after kill -9", kind, value);
       for (const value of residentMib) table.add(name, "resident MiB", kind, value);
