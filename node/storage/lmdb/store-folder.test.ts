@@ -88,6 +88,25 @@ test("a crash at any step of the first start leaves no store or a whole one", ()
   assert.ok(count > 10, `${count} steps`);
 });
 
+test("the names of a generation's files are durable before the file that calls it whole has one", () =>
+  withFolder((path) => {
+    const calls: string[] = [];
+    const disk: StoreDisk = {
+      ...nodeStoreDisk,
+      create: (file) => {
+        calls.push(`create ${file}`);
+        return nodeStoreDisk.create(file);
+      },
+      fsyncDir: (folder) => {
+        calls.push(`sync ${folder}`);
+        nodeStoreDisk.fsyncDir(folder);
+      },
+    };
+    const store = switchTo(new StoreFolder(path, disk), disk, "one");
+    const inStore = calls.filter((call) => call.includes(store)).map((call) => call.replace(store, "S"));
+    assert.deepEqual(inStore, ["create S/data.mdb", "sync S", "create S/FORMAT.tmp", "sync S"]);
+  }));
+
 test("a crash at any step of a switch leaves the old store or the new one", () => {
   const seen = new Set<string | undefined>();
   crashAtEveryStep({

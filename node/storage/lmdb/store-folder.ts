@@ -63,7 +63,8 @@ function announcedIn(
 
 /** Marks a generation as whole. Its files are, and synced. */
 export function sealGeneration(disk: Disk, path: string): void {
-  // Both also make LMDB's file names durable, and the folder's own.
+  // Names may become durable in any order: those of LMDB's files have to be before the one that vouches for them.
+  disk.fsyncDir(path);
   writeWhole(disk, path, formatName, utf8(formatText));
   disk.fsyncDir(dirname(path));
 }
