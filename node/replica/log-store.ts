@@ -20,8 +20,8 @@ export interface LogSnapshot {
 export interface LogStore {
   /**
    * Appends. With `done` it asks for a sync, and `done` runs when this append and all before it are durable;
-   * completions run in the order of submission. Without `done` the bytes are written and durable with a later
-   * one that has it.
+   * completions run in the order of submission. Without `done` the bytes are written at once and
+   * durable with a later sync.
    */
   append(append: LogAppend, done?: () => void): void;
   /**

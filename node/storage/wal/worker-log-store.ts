@@ -114,8 +114,8 @@ export class WorkerLogStore implements LogStore {
       this.#putEncoded(commandKinds.hardState, 0, raftCodecs.HardState, append.hardState);
     }
     if (done !== undefined) this.#putRequest(commandKinds.sync, noBytes, done);
-    // Nobody waits for the others: they are written with what comes next, and the worker sleeps on.
-    if (done !== undefined || this.isFull) this.#queue.publish();
+    // What nobody waits for is written at once too: a commit that the log lacks is lost to --force-new-cluster.
+    this.#queue.publish();
     this.#checkBound();
   }
 
