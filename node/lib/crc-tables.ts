@@ -17,6 +17,29 @@ export function crcTables(polynomial: number): CrcTables {
   return table;
 }
 
+/** The running CRC, not inverted, after eight bytes: the first four, with the value before mixed in, and the others. */
+function advanced(table: CrcTables, low: number, high: number): number {
+  return (
+    (table[0x700 | (low & 0xff)] as number) ^
+    (table[0x600 | ((low >>> 8) & 0xff)] as number) ^
+    (table[0x500 | ((low >>> 16) & 0xff)] as number) ^
+    (table[0x400 | (low >>> 24)] as number) ^
+    (table[0x300 | (high & 0xff)] as number) ^
+    (table[0x200 | ((high >>> 8) & 0xff)] as number) ^
+    (table[0x100 | ((high >>> 16) & 0xff)] as number) ^
+    (table[high >>> 24] as number)
+  );
+}
+
+function wordAt(bytes: Uint8Array, i: number): number {
+  return (
+    (bytes[i] as number) |
+    ((bytes[i + 1] as number) << 8) |
+    ((bytes[i + 2] as number) << 16) |
+    ((bytes[i + 3] as number) << 24)
+  );
+}
+
 /** The running CRC after the bytes from `start` to `end`; `crc` is the value so far, 0 at first. Unsigned 32 bits. Hot. */
 export function updateCrc(
   table: CrcTables,
@@ -28,20 +51,7 @@ export function updateCrc(
   let c = ~crc;
   let i = start;
   for (const wordsEnd = end - 7; i < wordsEnd; i += 8) {
-    c ^=
-      (bytes[i] as number) |
-      ((bytes[i + 1] as number) << 8) |
-      ((bytes[i + 2] as number) << 16) |
-      ((bytes[i + 3] as number) << 24);
-    c =
-      (table[0x700 | (c & 0xff)] as number) ^
-      (table[0x600 | ((c >>> 8) & 0xff)] as number) ^
-      (table[0x500 | ((c >>> 16) & 0xff)] as number) ^
-      (table[0x400 | (c >>> 24)] as number) ^
-      (table[0x300 | (bytes[i + 4] as number)] as number) ^
-      (table[0x200 | (bytes[i + 5] as number)] as number) ^
-      (table[0x100 | (bytes[i + 6] as number)] as number) ^
-      (table[bytes[i + 7] as number] as number);
+    c = advanced(table, c ^ wordAt(bytes, i), wordAt(bytes, i + 4));
   }
   for (; i < end; i++) c = (table[(c ^ (bytes[i] as number)) & 0xff] as number) ^ (c >>> 8);
   return ~c >>> 0;
@@ -65,16 +75,7 @@ export function copyWithCrc(
     const high = source.getInt32(i + 4, true);
     target.setInt32(i + shift, low, true);
     target.setInt32(i + shift + 4, high, true);
-    c ^= low;
-    c =
-      (table[0x700 | (c & 0xff)] as number) ^
-      (table[0x600 | ((c >>> 8) & 0xff)] as number) ^
-      (table[0x500 | ((c >>> 16) & 0xff)] as number) ^
-      (table[0x400 | (c >>> 24)] as number) ^
-      (table[0x300 | (high & 0xff)] as number) ^
-      (table[0x200 | ((high >>> 8) & 0xff)] as number) ^
-      (table[0x100 | ((high >>> 16) & 0xff)] as number) ^
-      (table[high >>> 24] as number);
+    c = advanced(table, c ^ low, high);
   }
   for (; i < end; i++) {
     const byte = source.getUint8(i);

@@ -7,7 +7,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { must, never } from "../lib/assert.ts";
 import { emptyBytes, utf8 } from "../lib/bytes.ts";
-import type { Clock } from "../lib/clock.ts";
 import { type NodeId, nodeId, noNode } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
 import { confChangeOf, idOf, type MembershipChange } from "../membership/change.ts";
@@ -20,6 +19,7 @@ import { raftCodecs } from "../wire/raft-codec.ts";
 import type { LogContents, LogSnapshot, LogStore } from "./log-store.ts";
 import { Replica } from "./replica.ts";
 import { quietOptions } from "./testing/options.ts";
+import { TurnClock } from "./testing/turn-clock.ts";
 
 const seedCount = 60;
 const changesPerSeed = 40;
@@ -107,27 +107,6 @@ function entryOf(change: MembershipChange, index: number): Entry {
   return { type: "EntryConfChange", term: 1, index, data };
 }
 
-/** Runs what is deferred when it is told to; its timers never ring. */
-class StandingClock implements Clock {
-  readonly #deferred: (() => void)[] = [];
-
-  nowMs(): number {
-    return 0;
-  }
-
-  after(): { cancel(): void } {
-    return { cancel() {} };
-  }
-
-  defer(fn: () => void): void {
-    this.#deferred.push(fn);
-  }
-
-  runDeferred(): void {
-    for (let fn = this.#deferred.shift(); fn !== undefined; fn = this.#deferred.shift()) fn();
-  }
-}
-
 const promptLog: LogStore = {
   append: (_append, done) => done?.(),
   saveSnapshot: (_snapshot, _releaseIndex, done) => done(),
@@ -140,7 +119,7 @@ interface Peers {
   readonly urls: Map<NodeId, readonly string[]>;
 }
 
-function start(contents: LogContents, engine: MemoryEngine, peers: Peers, clock: StandingClock): Replica {
+function start(contents: LogContents, engine: MemoryEngine, peers: Peers, clock: TurnClock): Replica {
   const replica = new Replica({
     ...quietOptions(),
     nodeId: self,
@@ -205,7 +184,7 @@ function runSeed(seed: number): { readonly made: number; readonly refused: numbe
     for (const change of changes.slice(before, position)) if (model.apply(change)) made++;
     const engine = new MemoryEngine(image === undefined ? {} : { image });
     const peers: Peers = { urls: new Map() };
-    const clock = new StandingClock();
+    const clock = new TurnClock();
     const contents: LogContents = {
       nodeId: self,
       clusterId: 7n,

@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Outcome } from "../apply/outcome.ts";
 import { emptyBytes, utf8 } from "../lib/bytes.ts";
-import type { Clock } from "../lib/clock.ts";
 import { nodeId, noLease, noNode } from "../lib/ids.ts";
 import { confChangeOf } from "../membership/change.ts";
 import { MemoryEngine } from "../storage/memory/engine.ts";
@@ -12,31 +11,9 @@ import { raftCodecs } from "../wire/raft-codec.ts";
 import type { LogAppend, LogStore } from "./log-store.ts";
 import { Replica } from "./replica.ts";
 import { quietOptions } from "./testing/options.ts";
+import { TurnClock } from "./testing/turn-clock.ts";
 
 const self = nodeId(1n);
-
-/** What is deferred waits until the test ends the turn. */
-class TurnClock implements Clock {
-  #deferred: (() => void)[] = [];
-
-  nowMs(): number {
-    return 0;
-  }
-
-  after(): { cancel(): void } {
-    return { cancel() {} };
-  }
-
-  defer(fn: () => void): void {
-    this.#deferred.push(fn);
-  }
-
-  endTurn(): void {
-    const deferred = this.#deferred;
-    this.#deferred = [];
-    for (const fn of deferred) fn();
-  }
-}
 
 /** Notes what it is given, and syncs when it is told to. */
 class HeldLog implements LogStore {

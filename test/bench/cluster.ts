@@ -10,13 +10,14 @@ import {
   h2loadLatencies,
   type Latencies,
   type LoadResult,
+  timedDivisor,
+  warmUpDivisor,
 } from "./load.ts";
 import { usageOf } from "./process.ts";
 
 const memberCount = 3;
 const valueBytes = 256;
 const value = "v".repeat(valueBytes);
-const warmUpDivisor = 2;
 const leaderTimeoutMs = 60_000;
 const pollMs = 20;
 const probeIntervalMs = 5;
@@ -44,9 +45,6 @@ interface ClusterMembers {
 const many = { connections: 10, streams: 100 };
 const putCall = { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } };
 const rangeCall = { path: "/etcdserverpb.KV/Range", type: "RangeRequest", request: { key: "bench" } };
-
-/** Of the calls, so many are timed one by one, after the others. */
-const timedDivisor = 4;
 
 function loadOn(role: "leader" | "follower", call: GrpcCall): Pick<ClusterWorkload, "run" | "timed"> {
   return {

@@ -26,6 +26,11 @@ export interface Concurrency {
   readonly streams: number;
 }
 
+/** Members run for months: what is measured is one whose code is compiled and whose caches are filled. */
+export const warmUpDivisor = 2;
+/** Of the calls, so many are timed one by one, after the others. */
+export const timedDivisor = 4;
+
 const loadTimeoutMs = 300_000;
 const grpcPrefixBytes = 5;
 

@@ -14,7 +14,7 @@ import { measureCluster, measureFailover } from "./cluster.ts";
 import { killUnderLoad } from "./crash.ts";
 import { measureDefragmentation } from "./defragment.ts";
 import { measureLarge } from "./large.ts";
-import { quantile } from "./load.ts";
+import { quantile, timedDivisor, warmUpDivisor } from "./load.ts";
 import { measureLongRange } from "./long-range.ts";
 import { cpuSecondsOfEnded, usageOf } from "./process.ts";
 import { Table } from "./table.ts";
@@ -32,10 +32,6 @@ const { values: args } = parseArgs({
 const rounds = Number(args.rounds ?? (args.quick ? 1 : 3));
 const kinds = args.kinds.split(",") as MemberKind[];
 const quickDivisor = 10;
-/** Members run for months: what is measured is one whose code is compiled and whose caches are filled. */
-const warmUpDivisor = 2;
-/** Of the calls, so many are timed one by one, after the others. */
-const timedDivisor = 4;
 const largeKeys = args.quick ? 100_000 : 1_000_000;
 const smallKeys = 1_000;
 const defragmentBytes = (args.quick ? 1 / 8 : 1) * 1024 ** 3;
