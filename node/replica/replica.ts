@@ -11,8 +11,7 @@ import { type Outcome, refused } from "../apply/outcome.ts";
 import type { Lessor } from "../lease/lessor.ts";
 import { assert } from "../lib/assert.ts";
 import type { DefragmentOutcome, EngineSize, StoreGeneration } from "../lib/backend.ts";
-import { FatalError } from "../lib/fatal.ts";
-import { hexId, type NodeId, noNode } from "../lib/ids.ts";
+import { type NodeId, noNode } from "../lib/ids.ts";
 import { confChangeOf, type MembershipChange } from "../membership/change.ts";
 import type { Members } from "../membership/members.ts";
 import { Overlay } from "../mvcc/overlay.ts";
@@ -32,10 +31,10 @@ import { ConfChanges } from "./conf-changes.ts";
 import { readDurableState, writeConfState } from "./durable-state.ts";
 import { Flusher } from "./flusher.ts";
 import { GoneLeader } from "./gone-leader.ts";
+import { Inbox } from "./inbox.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { createMachines, type Machines } from "./machines.ts";
 import { electionTimeoutMs, type ReplicaOptions, requestTimeoutMs } from "./options.ts";
-import { problemOfProposal } from "./proposal-check.ts";
 import { type ProposalDone, Proposals } from "./proposals.ts";
 import { Publisher } from "./publisher.ts";
 import { raftLines } from "./raft-lines.ts";
@@ -95,6 +94,7 @@ export class Replica {
   readonly #publisher: Publisher;
   readonly #autoCompactor: AutoCompactor | undefined;
   readonly #goneLeader: GoneLeader;
+  readonly #inbox: Inbox;
   readonly #installation: StoreInstallation;
   #lifecycle: Lifecycle = "created";
   #leaderElectedMs = Number.NEGATIVE_INFINITY;
@@ -250,6 +250,12 @@ export class Replica {
     this.#keeper = this.#createKeeper();
     this.#autoCompactor = this.#createAutoCompactor();
     this.#goneLeader = this.#createGoneLeader();
+    this.#inbox = new Inbox({
+      rawNode: this.#rawNode,
+      logger,
+      isRunning: () => this.#lifecycle === "running",
+      onStepped: () => this.#driveSoon(),
+    });
   }
 
   /**
@@ -498,45 +504,14 @@ export class Replica {
     return this.#snapshotter.pin(index);
   }
 
-  /**
-   * A message from another member. A snapshot comes with its store, through `receiveSnapshot`. Throws FatalError
-   * DATA_LOST when the leader knows of entries that this member acknowledged, and they are gone: a volume was put back
-   * to an older state.
-   */
+  /** A message from another member, but a snapshot. Throws FatalError DATA_LOST when entries of this one are gone. */
   receive(message: Message): void {
-    if (!this.#isRefused(message) || message.type !== "MsgHeartbeat") return;
-    const last = this.#rawNode.lastIndex();
-    const text = `this member acknowledged entries up to ${message.commit} or beyond, and its log ends at ${last}: its data are of an older state`;
-    throw new FatalError("DATA_LOST", text, { index: last });
+    this.#inbox.receive(message);
   }
 
-  /**
-   * A message from somebody who says to be another member. It cannot end this one: a proposal that nobody could apply is
-   * refused, and so is what it says of entries that are not in the log; that counts when the member itself says it.
-   */
+  /** A message from somebody who says to be another member. It cannot end this one. */
   receiveUnproven(message: Message): void {
-    const { type, from, entries } = message;
-    const problem =
-      type === "MsgProp" ? problemOfProposal(entries, this.#rawNode.lastIndex() + 1) : undefined;
-    if (problem === undefined) this.#isRefused(message);
-    else this.#options.logger.warn("refused a proposal", { from: hexId(from), error: problem });
-  }
-
-  /** Steps a message; true when it speaks of entries beyond the log, and was refused. */
-  #isRefused(message: Message): boolean {
-    if (this.#lifecycle !== "running" || message.type === "MsgSnap") return false;
-    const outcome = this.#rawNode.step(message);
-    this.#driveSoon();
-    if (outcome !== "beyondLog") return false;
-    const { type, from, term, commit, index } = message;
-    this.#options.logger.warn("refused a Raft message about entries beyond the log", {
-      "message-type": type,
-      from: hexId(from),
-      term,
-      [type === "MsgHeartbeat" ? "commit" : "index"]: type === "MsgHeartbeat" ? commit : index,
-      "last-index": this.#rawNode.lastIndex(),
-    });
-    return true;
+    this.#inbox.receiveUnproven(message);
   }
 
   /** Messages to this peer were lost. */
