@@ -59,6 +59,13 @@ const txnCall = {
 
 const putCall = { path: "/etcdserverpb.KV/Put", type: "PutRequest", request: { key: "bench", value } };
 
+const renewedLease = 42;
+const keepAliveCall = {
+  path: "/etcdserverpb.Lease/LeaseKeepAlive",
+  type: "LeaseKeepAliveRequest",
+  request: { ID: renewedLease },
+};
+
 /** What else goes on while a load runs. */
 type Beside = <T>(member: Member, run: () => Promise<T>) => Promise<T>;
 
@@ -182,6 +189,16 @@ export const workloads: readonly Workload[] = [
     name: "lease keep-alive, benchmark, 10 x 10",
     calls: 100_000,
     run: (member, calls) => benchmark(member, ["lease-keepalive", "--total", String(calls)], calls, few),
+    revisions: () => 0,
+  },
+  {
+    // As clients do that renew once: a stream for each renewal.
+    name: "lease keep-alive once, h2load, 10 x 100",
+    calls: 200_000,
+    prepare: async (client) => {
+      await client.call("LeaseGrant", { ID: renewedLease, TTL: 3600 });
+    },
+    ...loadOf(keepAliveCall, many),
     revisions: () => 0,
   },
 ];
