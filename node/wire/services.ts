@@ -24,6 +24,9 @@ export interface Method<RequestCodec = Codec<unknown, never>, ResponseCodec = Co
   readonly kind: MethodKind;
   readonly request: RequestCodec;
   readonly response: ResponseCodec;
+  /** What other encodings than protobuf's are made from. */
+  readonly requestType: DescMessage;
+  readonly responseType: DescMessage;
 }
 
 type CodecFor<Schema> =
@@ -76,6 +79,8 @@ function methodsOf<Service extends { readonly kind: "service" }>(service: Servic
       kind: kinds[method.methodKind],
       request: codecFor(method.input),
       response: codecFor(method.output),
+      requestType: method.input,
+      responseType: method.output,
     },
   ]);
   return Object.fromEntries(entries) as MethodsOf<Service>;
