@@ -7,7 +7,6 @@ import { deflate, inflate, isKnownEncoding, unknownEncoding } from "./compressio
 import type { Deadlines } from "./deadlines.ts";
 import { framed } from "./frames.ts";
 import type { GrpcHead, Target } from "./head.ts";
-import type { Connection } from "./http2/connection.ts";
 import { writeUint32 } from "./http2/protocol.ts";
 import type { Source } from "./http2/stream.ts";
 import { type Message, messageHeadBytes } from "./message-queue.ts";
@@ -18,10 +17,10 @@ export interface CallHost {
   readonly messageBytesMax: number;
   readonly deadlines: Deadlines;
   /** Checks that hold for every call. True when the client wants to hear of a lost leader. Throws ApiError. */
-  admit(head: GrpcHead, type: "unary" | "stream"): boolean;
+  admit(head: Pick<GrpcHead, "metadata">, type: "unary" | "stream"): boolean;
   /** An error that is no ApiError is a bug, and is reported as one. */
   asApiError(error: unknown): ApiError;
-  onAnswered(target: Target, connection: Connection, tookMs: number, responseBytes: number): void;
+  onAnswered(target: Target, client: { readonly peer: string }, tookMs: number, responseBytes: number): void;
 }
 
 /** Those who want to know that a call was cancelled. Most calls have none. */

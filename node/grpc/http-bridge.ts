@@ -1,6 +1,6 @@
 // Requests over HTTP/2 that are not gRPC: they reach the same routes as those over HTTP/1.1.
 
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import type { HttpRequest, HttpResponse } from "../lib/http-exchange.ts";
 import type { Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/protocol.ts";
@@ -21,51 +21,59 @@ const connectionFields: ReadonlySet<string> = new Set([
 export class HttpExchange implements StreamOwner {
   readonly #connection: Connection;
   readonly #stream: Stream;
-  readonly #head: RequestHead;
-  readonly #serve: ServeHttp;
-  readonly #bodyBytesMax: number;
-  readonly #onUnexpected: (error: unknown) => void;
-  #parts: Uint8Array[] = [];
-  #bodyBytes = 0;
+  /** What the client sent and the route did not take yet; beyond a window's worth the client waits. */
+  readonly #body = new Readable({ read: () => this.#onBodyRead() });
+  readonly #gone = new AbortController();
   #response: Readable | undefined;
   #isOver = false;
 
   constructor(
     connection: Connection,
     request: { readonly streamId: number; readonly head: RequestHead; readonly isRemoteOpen: boolean },
-    options: {
-      readonly serve: ServeHttp;
-      readonly bodyBytesMax: number;
-      readonly onUnexpected: (error: unknown) => void;
-    },
+    options: { readonly serve: ServeHttp; readonly onUnexpected: (error: unknown) => void },
   ) {
     this.#connection = connection;
-    this.#head = request.head;
-    this.#serve = options.serve;
-    this.#bodyBytesMax = options.bodyBytesMax;
-    this.#onUnexpected = options.onUnexpected;
     const bodyBytes = request.head.contentLength;
     this.#stream = connection.open(request.streamId, this, request.isRemoteOpen, bodyBytes);
+    this.#body.on("error", () => {});
+    options
+      .serve(this.#requestOf(request.head))
+      .then((response) => this.#answer(response))
+      .catch((error) => {
+        this.#connection.reset(this.#stream, ErrorCode.internalError);
+        options.onUnexpected(error);
+      });
   }
 
   onData(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#isOver) return;
-    this.#bodyBytes += end - start;
-    if (this.#bodyBytes > this.#bodyBytesMax) {
-      this.#isOver = true;
-      this.#connection.endWithFields(this.#stream, [":status", "413"]);
+    if (this.#isOver || this.#body.destroyed) {
+      this.#connection.windows.grant(this.#stream);
       return;
     }
-    this.#parts.push(bytes.slice(start, end));
-    if (this.#connection.windows.hold(this.#stream, end - start))
-      this.#connection.windows.grant(this.#stream);
-    else this.onOverload();
+    if (!this.#connection.windows.hold(this.#stream, end - start)) this.onOverload();
+    else this.#body.push(bytes.slice(start, end));
   }
 
   onEnd(): void {
-    const body = Buffer.concat(this.#parts);
-    this.#parts = [];
-    const { method, path, authority, fields } = this.#head;
+    if (!this.#body.destroyed) this.#body.push(null);
+  }
+
+  onReset(): void {
+    this.#end();
+    this.#gone.abort();
+    this.#response?.destroy();
+  }
+
+  onRoom(): void {
+    this.#response?.resume();
+  }
+
+  onOverload(): void {
+    this.#connection.endWithFields(this.#stream, [":status", "429"]);
+    this.onReset();
+  }
+
+  #requestOf({ method, path, authority, fields }: RequestHead): HttpRequest {
     // Without a prototype, whose names are field names, too.
     const headers: Record<string, string> = Object.create(null);
     for (let i = 0; i < fields.length; i += 2) {
@@ -75,34 +83,23 @@ export class HttpExchange implements StreamOwner {
       headers[name] = before === undefined ? value : `${before}${name === "cookie" ? "; " : ", "}${value}`;
     }
     const remoteAddress = this.#connection.socket.remoteAddress ?? "";
-    this.#serve({ method, path, authority, headers, body, remoteAddress })
-      .then((response) => this.#answer(response))
-      .catch((error) => {
-        this.#connection.reset(this.#stream, ErrorCode.internalError);
-        this.#onUnexpected(error);
-      });
+    return { method, path, authority, headers, body: this.#body, remoteAddress, signal: this.#gone.signal };
   }
 
-  onReset(): void {
-    this.#isOver = true;
-    this.#response?.destroy();
-  }
-
-  onRoom(): void {
-    this.#response?.resume();
-  }
-
-  onOverload(): void {
-    this.#isOver = true;
-    this.#connection.endWithFields(this.#stream, [":status", "429"]);
+  /** The route took some, and can take more. */
+  #onBodyRead(): void {
+    if (!this.#stream.isLocalOpen) return;
+    const { windows } = this.#connection;
+    windows.release(this.#stream, this.#stream.heldBytes - this.#body.readableLength);
+    windows.grant(this.#stream);
   }
 
   #answer({ status, fields, body }: HttpResponse): void {
-    this.#response = body;
     if (this.#isOver) {
       body.destroy();
       return;
     }
+    this.#response = body;
     const kept = [":status", String(status)];
     for (let i = 0; i < fields.length; i += 2) {
       if (!connectionFields.has(fields[i] as string)) kept.push(fields[i] as string, fields[i + 1] as string);
@@ -112,8 +109,16 @@ export class HttpExchange implements StreamOwner {
       this.#connection.sendBody(this.#stream, chunk);
       if (this.#stream.queuedBytes > lowWaterBytes) body.pause();
     });
-    body.on("end", () => this.#connection.end(this.#stream, noFields));
+    body.on("end", () => {
+      this.#end();
+      this.#connection.end(this.#stream, noFields);
+    });
     body.on("error", () => this.#connection.reset(this.#stream, ErrorCode.internalError));
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#body.destroy();
   }
 }
 

@@ -3,6 +3,7 @@
 
 import type { Socket } from "node:net";
 import { ApiError, apiError } from "../api/errors.ts";
+import type { LocalCalls } from "../api/local-calls.ts";
 import type { Logger } from "../lib/log.ts";
 import { trailersOnly } from "./answers.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -12,10 +13,11 @@ import { Connection } from "./http2/connection.ts";
 import type { ConnectionHost } from "./http2/connection-host.ts";
 import { FlushQueue } from "./http2/flush-queue.ts";
 import type { RequestHead } from "./http2/request-head.ts";
+import { LocalCaller } from "./local-calls.ts";
 import { isWholeMessage, messageIn } from "./message-queue.ts";
 import type { GrpcMetrics } from "./metrics.ts";
 import type { Route } from "./routes.ts";
-import { StreamCall, type StreamHost } from "./stream-call.ts";
+import { type OpenStream, StreamCall, type StreamHost } from "./stream-call.ts";
 import { UnaryCall } from "./unary-call.ts";
 
 /** What calls that ask for a leader (`hasleader: true`) depend on. */
@@ -54,11 +56,13 @@ const sweepMs = 1000;
 export class GrpcServer implements ConnectionHost, StreamHost {
   readonly messageBytesMax: number;
   readonly deadlines = new Deadlines();
-  readonly openStreams = new Set<StreamCall>();
+  readonly openStreams = new Set<OpenStream>();
   readonly #options: GrpcServerOptions;
   readonly #targets: ReadonlyMap<string, Target>;
   readonly #connections = new Set<Connection>();
   readonly #flushQueue = new FlushQueue();
+  /** For what serves clients in other words. */
+  readonly local: LocalCalls;
   #sweeper: NodeJS.Timeout | undefined;
   #isStopping = false;
   #onAllClosed = (): void => {};
@@ -72,6 +76,7 @@ export class GrpcServer implements ConnectionHost, StreamHost {
         return [route.path, { kind: "target", route, metrics }];
       }),
     );
+    this.local = new LocalCaller(this, this.#targets);
   }
 
   /** Serves a connection whose client speaks HTTP/2. What was read from it already must be put back. */
@@ -146,7 +151,7 @@ export class GrpcServer implements ConnectionHost, StreamHost {
     this.#onAllClosed();
   }
 
-  admit(head: GrpcHead, type: "unary" | "stream"): boolean {
+  admit(head: Pick<GrpcHead, "metadata">, type: "unary" | "stream"): boolean {
     if (this.#isStopping) throw apiError("stopped");
     this.#options.metrics.clientRequest(type, head.metadata.get("client-api-version") ?? "unknown");
     if (head.metadata.get("hasleader") !== "true") return false;
@@ -164,11 +169,16 @@ export class GrpcServer implements ConnectionHost, StreamHost {
     return new ApiError("Unknown", error instanceof Error ? error.message : String(error));
   }
 
-  onAnswered({ route }: Target, connection: Connection, tookMs: number, responseBytes: number): void {
+  onAnswered(
+    { route }: Target,
+    client: { readonly peer: string },
+    tookMs: number,
+    responseBytes: number,
+  ): void {
     if (tookMs <= this.#options.warningUnaryRequestDurationMs) return;
     this.#options.log.warn("request stats", {
       "time spent": `${tookMs.toFixed(3)}ms`,
-      remote: connection.peer,
+      remote: client.peer,
       "response type": route.path,
       "response size": responseBytes,
     });
@@ -198,11 +208,7 @@ export class GrpcServer implements ConnectionHost, StreamHost {
       return new HttpExchange(
         connection,
         { streamId, head: request, isRemoteOpen },
-        {
-          serve: this.#options.http,
-          bodyBytesMax: this.messageBytesMax,
-          onUnexpected: this.#options.onUnexpected,
-        },
+        { serve: this.#options.http, onUnexpected: this.#options.onUnexpected },
       );
     }
     const { target } = head;

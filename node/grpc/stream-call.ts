@@ -22,11 +22,14 @@ import { lowWaterBytes, type Stream, type StreamOwner } from "./http2/stream.ts"
 import { isWholeMessage, type Message, MessageQueue, messageIn } from "./message-queue.ts";
 import { RequestReader } from "./streams.ts";
 
+/** A streaming call under way. */
+export type OpenStream = Pick<Call, "abort">;
+
 export interface StreamHost extends CallHost {
   /** Runs `fn` once when the leader is lost. Returns how to stop waiting. */
   onLeaderLost(fn: () => void): () => void;
   /** Streams are told when the server stops. */
-  readonly openStreams: Set<StreamCall>;
+  readonly openStreams: Set<OpenStream>;
 }
 
 export class StreamCall implements Call, StreamOwner, Mortal {

@@ -8,8 +8,11 @@ export interface HttpRequest {
   readonly authority: string;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array;
+  /** To be read as it comes, or left alone. */
+  readonly body: Readable;
   readonly remoteAddress: string;
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal;
 }
 
 export interface HttpResponse {

@@ -64,7 +64,7 @@ export async function startServer(): Promise<void> {
     http: async ({ method, path, body }) => ({
       status: 200,
       fields: ["x-path", path],
-      body: Readable.from([Buffer.from(`${method} ${body.length}`)]),
+      body: Readable.from([Buffer.from(`${method} ${Buffer.concat(await body.toArray()).length}`)]),
     }),
     onUnexpected: (error) => toy.unexpected.push(error),
     maxConcurrentStreams: 3000,
