@@ -19,6 +19,7 @@ import { HealthService } from "./grpc/health.ts";
 import { refusedOnLearners } from "./grpc/learner-gate.ts";
 import { type MemberServices, memberRoutes } from "./grpc/member-routes.ts";
 import { GrpcServer } from "./grpc/server.ts";
+import { Gateway } from "./http/gateway/gateway.ts";
 import { createHttpServer, type MemberHttpServer } from "./http/server.ts";
 import type { AlarmName, HttpStatus } from "./http/status-port.ts";
 import { noNode } from "./lib/ids.ts";
@@ -84,9 +85,10 @@ export async function openSurface(options: SurfaceOptions): Promise<Surface> {
   const { replica } = api;
   const monitor = new LeaderMonitor(replica, realClock, config.electionTimeoutMs);
   const health = new HealthService(log);
-  const http = (kind: "client" | "metrics"): Promise<MemberHttpServer> =>
+  const http = (kind: "client" | "metrics", gateway?: Gateway): Promise<MemberHttpServer> =>
     createHttpServer({
       kind,
+      gateway,
       member: httpStatus(api),
       log,
       metrics: metrics.health,
@@ -95,8 +97,6 @@ export async function openSurface(options: SurfaceOptions): Promise<Surface> {
       corsOrigins: config.corsOrigins,
       hostWhitelist: config.hostWhitelist,
     });
-  const clientHttp = await http("client");
-  const metricsHttp = await http("metrics");
   const grpc = new GrpcServer({
     routes: refusedOnLearners([...memberRoutes(services), ...health.routes()], () => replica.isLearner),
     leader: monitor,
@@ -111,6 +111,10 @@ export async function openSurface(options: SurfaceOptions): Promise<Surface> {
     keepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
     warningUnaryRequestDurationMs: config.warningUnaryRequestDurationMs,
   });
+  const { maxRequestBytes } = config;
+  const gateway = config.enableGrpcGateway ? new Gateway({ calls: grpc.local, maxRequestBytes }) : undefined;
+  const clientHttp = await http("client", gateway);
+  const metricsHttp = await http("metrics");
   const listeners = await openListeners(config, { grpc, http: clientHttp, metrics: metricsHttp, tls }, log);
   health.setServing(true);
   return {

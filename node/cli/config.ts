@@ -48,6 +48,7 @@ export interface MemberConfig {
   readonly learnersMax: number;
   readonly autoPromote: boolean;
   readonly strictReconfigCheck: boolean;
+  readonly enableGrpcGateway: boolean;
   readonly forceNewCluster: boolean;
   readonly raftReadTimeoutMs: number;
   readonly raftWriteTimeoutMs: number;
@@ -183,6 +184,7 @@ export function buildConfig(settings: Settings, notices: Notice[]): MemberConfig
     learnersMax: get("max-learners"),
     autoPromote: get("auto-promote"),
     strictReconfigCheck: get("strict-reconfig-check"),
+    enableGrpcGateway: get("enable-grpc-gateway"),
     forceNewCluster: get("force-new-cluster"),
     raftReadTimeoutMs: get("raft-read-timeout"),
     raftWriteTimeoutMs: get("raft-write-timeout"),

@@ -144,7 +144,7 @@ const listenerFlags: readonly FlagSpec[] = [
   inert("socket-reuse-address", "boolean", "false", "listeners are always opened with SO_REUSEADDR"),
   flag("raft-read-timeout", "duration", "5s", "Silence after which a peer's stream is closed."),
   flag("raft-write-timeout", "duration", "5s", "Time a peer may take nothing of what is sent."),
-  inert("enable-grpc-gateway", "boolean", "true", "the JSON gateway is not built yet"),
+  flag("enable-grpc-gateway", "boolean", "true", "Serve the API as JSON over HTTP below /v3/."),
   flag("cors", "words", "*", "Origins allowed to call over HTTP."),
   flag("host-whitelist", "words", "*", "Host names accepted in HTTP requests."),
 ];

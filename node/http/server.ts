@@ -8,12 +8,17 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { HttpRequest, HttpResponse } from "../lib/http-exchange.ts";
 import type { Logger } from "../lib/log.ts";
 import { buildVersion, compatibleVersion } from "../lib/version.ts";
+import type { Gateway } from "./gateway/gateway.ts";
+import { addGateway } from "./gateway/http1.ts";
+import { type Guard, guardOf } from "./guard.ts";
 import { answerChecks, answerHealth, type CheckType, checkNames, type TextResponse } from "./health.ts";
 import type { HealthMetrics, HttpStatus } from "./status-port.ts";
 
 /** Until the head of a request is there. */
 const headMs = 10_000;
 const textType = "text/plain; charset=utf-8";
+/** Silence after which a client is asked whether it is still there. */
+const keepAliveMs = 30_000;
 
 export interface HttpServerOptions {
   /** "client" adds /version and what browsers need; "metrics" is for --listen-metrics-urls. */
@@ -26,6 +31,8 @@ export interface HttpServerOptions {
   /** "*" allows every one. */
   readonly corsOrigins: readonly string[];
   readonly hostWhitelist: readonly string[];
+  /** Undefined: no /v3 is served. */
+  readonly gateway?: Gateway | undefined;
 }
 
 export interface MemberHttpServer {
@@ -44,7 +51,14 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
     clientErrorHandler: answerBadRequest,
   });
   ignoreBodies(app);
-  if (options.kind === "client") guardClients(app, options);
+  const guard = guardOf(options);
+  app.addHook("onRequest", async (request, reply) => {
+    const { refusal, fields } = guard(request.method, request.hostname, request.headers.origin);
+    for (let i = 0; i < fields.length; i += 2) reply.header(fields[i] as string, fields[i + 1] as string);
+    if (refusal === undefined) return undefined;
+    return refusal.body === "" ? reply.status(refusal.status).send() : sendError(reply, refusal);
+  });
+  if (options.gateway !== undefined) addGateway(app, options.gateway);
   addHealth(app, options);
   app.all("/metrics", async (_request, reply) =>
     reply.header("content-type", options.scrapeContentType).send(await options.scrape()),
@@ -62,16 +76,18 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
   // Node's server starts its time limits for headers and its list of connections when it listens, and this
   // one never does.
   app.server.emit("listening");
-  return new FastifyServer(app);
+  return new FastifyServer(app, guard, options.gateway);
 }
 
-/** No route takes a body, so none is read: a connection on which one comes is closed with the answer. */
+/**
+ * No route but the gateway's takes a body, so none is read: a connection on which one comes is closed with the answer.
+ */
 function ignoreBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
-  app.addHook("onRequest", async ({ headers }, reply) => {
+  app.addHook("onRequest", async ({ headers, routeOptions }, reply) => {
     const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
-    if (hasBody) reply.header("connection", "close");
+    if (hasBody && routeOptions.config.takesBody !== true) reply.header("connection", "close");
   });
 }
 
@@ -91,7 +107,8 @@ function problemOf({ method, path }: HttpRequest): HttpResponse | undefined {
 const knownMethods: ReadonlySet<string> = new Set(METHODS);
 
 function textResponse(status: number, text: string): HttpResponse {
-  return { status, fields: ["content-type", textType], body: Readable.from([Buffer.from(text)]) };
+  const fields = text === "" ? [] : ["content-type", textType];
+  return { status, fields, body: Readable.from(text === "" ? [] : [Buffer.from(text)]) };
 }
 
 const idleSweepMs = 20;
@@ -99,15 +116,21 @@ const idleSweepMs = 20;
 class FastifyServer implements MemberHttpServer {
   readonly #app: FastifyInstance;
   readonly #server: HttpServer;
+  readonly #guard: Guard;
+  readonly #gateway: Gateway | undefined;
   readonly #sockets = new Set<Socket>();
 
-  constructor(app: FastifyInstance) {
+  constructor(app: FastifyInstance, guard: Guard, gateway: Gateway | undefined) {
     this.#app = app;
     this.#server = app.server;
+    this.#guard = guard;
+    this.#gateway = gateway;
   }
 
   serve(socket: Socket): void {
     this.#sockets.add(socket);
+    // A stream that says nothing for long would not notice that its client vanished.
+    socket.setKeepAlive(true, keepAliveMs);
     socket.once("close", () => this.#sockets.delete(socket));
     this.#server.emit("connection", socket);
   }
@@ -115,12 +138,12 @@ class FastifyServer implements MemberHttpServer {
   async inject(request: HttpRequest): Promise<HttpResponse> {
     const problem = problemOf(request);
     if (problem !== undefined) return problem;
+    if (this.#gateway?.serves(request.path) === true) return this.#injectGateway(request, this.#gateway);
     const response = await this.#app.inject({
       method: request.method as "GET",
       // Behind a whole address nothing of a path is taken for a host.
       url: `http://localhost${request.path === "*" ? "/" : request.path}`,
       headers: { ...request.headers, host: request.authority },
-      payload: Buffer.from(request.body.buffer, request.body.byteOffset, request.body.length),
       remoteAddress: request.remoteAddress,
       payloadAsStream: true,
     });
@@ -130,6 +153,15 @@ class FastifyServer implements MemberHttpServer {
       for (const one of Array.isArray(value) ? value : [value]) fields.push(name.toLowerCase(), String(one));
     }
     return { status: response.statusCode, fields, body: response.stream() };
+  }
+
+  async #injectGateway(request: HttpRequest, gateway: Gateway): Promise<HttpResponse> {
+    const hostname = request.authority.replace(/:\d*$/, "");
+    const { refusal, fields } = this.#guard(request.method, hostname, request.headers["origin"]);
+    const response =
+      refusal === undefined ? await gateway.serve(request) : textResponse(refusal.status, refusal.body);
+    const body = request.method === "HEAD" ? Readable.from([]) : response.body;
+    return { status: response.status, fields: [...fields, ...response.fields], body };
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -171,34 +203,6 @@ function addHealth(app: FastifyInstance, { member, log, metrics }: HttpServerOpt
       });
     }
   }
-}
-
-/** Host check against DNS rebinding, CORS headers, and every preflight answered. */
-function guardClients(app: FastifyInstance, { corsOrigins, hostWhitelist, log }: HttpServerOptions): void {
-  const isAnyHost = hostWhitelist.length === 0 || hostWhitelist.includes("*");
-  const isAnyOrigin = corsOrigins.includes("*");
-  app.addHook("onRequest", async (request, reply) => {
-    if (!isAnyHost && !hostWhitelist.includes(request.hostname)) {
-      log.warn("refused an HTTP request for a host that is not in --host-whitelist", {
-        host: request.hostname,
-      });
-      return sendError(reply, {
-        status: 421,
-        body: `host ${JSON.stringify(request.hostname)} is not allowed\n`,
-      });
-    }
-    const origin = request.headers.origin;
-    if (isAnyOrigin) addCorsHeaders(reply, "*");
-    else if (origin !== undefined && corsOrigins.includes(origin)) addCorsHeaders(reply, origin);
-    if (request.method === "OPTIONS") return reply.status(200).send();
-    return undefined;
-  });
-}
-
-function addCorsHeaders(reply: FastifyReply, origin: string): void {
-  reply.header("access-control-allow-methods", "POST, GET, OPTIONS, PUT, DELETE");
-  reply.header("access-control-allow-origin", origin);
-  reply.header("access-control-allow-headers", "accept, content-type, authorization");
 }
 
 function sendVersion(reply: FastifyReply, member: HttpStatus): void {

@@ -3,13 +3,14 @@
 //   npm run test:etcd -- [--ci] [--seed N] [--seeds M] [--ops K] [--only PART] [--subject KIND] [--defect NAME]
 //
 // Parts: histories (random, seeded), defects (each planted defect must be caught), cases (known traps, one by
-// one), etcdctl (its output, line by line), clusters of three (`--group NAME` for some). `--subject etcd` compares etcd with itself, which checks the test.
+// one), etcdctl (its output, line by line), gateway (answers to JSON over HTTP), clusters of three (`--group NAME` for some). `--subject etcd` compares etcd with itself, which checks the test.
 import { parseArgs } from "node:util";
 import { type Member, type MemberKind, start } from "../tools/member.ts";
 import { runCases } from "./cases/run.ts";
 import { runClusters } from "./clusters/run.ts";
 import { defectNames } from "./defects.ts";
 import { runEtcdctl } from "./etcdctl/run.ts";
+import { runGateway } from "./gateway/run.ts";
 import { type HistoryDifference, runHistory } from "./history.ts";
 import { printMask } from "./mask.ts";
 import { VariantCounts } from "./variants.ts";
@@ -20,7 +21,7 @@ const defaultOps = 2_000;
 const defectOps = 600;
 /** A shorter run may miss a rare answer by chance; from here on a missing one is a fault of the test. */
 const opsThatMustReachAll = 6_000;
-const parts = ["histories", "defects", "cases", "etcdctl", "clusters"] as const;
+const parts = ["histories", "defects", "cases", "etcdctl", "gateway", "clusters"] as const;
 
 const { values: args } = parseArgs({
   options: {
@@ -130,6 +131,7 @@ for (const part of parts) {
   if (part === "defects") await defects();
   if (part === "cases") await runCases(subjectKind, result);
   if (part === "etcdctl") await runEtcdctl(subjectKind, result);
+  if (part === "gateway") await runGateway(subjectKind, result);
   if (part === "clusters") await runClusters(subjectKind, result, args.group);
 }
 console.log(`${counts.passed} passed, ${counts.failed} failed`);

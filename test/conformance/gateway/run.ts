@@ -1,0 +1,45 @@
+// Asks the JSON gateways of both kinds of member the same, one after the other on the same ports, and compares status,
+// fields and bodies.
+
+import { type Member, type MemberKind, start } from "../../tools/member.ts";
+import { ask, type Question } from "./ask.ts";
+import { script } from "./script.ts";
+
+export async function runGateway(
+  subjectKind: MemberKind,
+  report: (ok: boolean, name: string) => void,
+): Promise<void> {
+  const reference = await start({ kind: "etcd" });
+  const expected = await askAll(reference).finally(() => reference.stop());
+  const subject = await start({ kind: subjectKind, ports: reference.ports });
+  const got = await askAll(subject).finally(() => subject.stop());
+  let equal = 0;
+  for (const [i, question] of script.entries()) {
+    if (expected[i] === got[i]) equal++;
+    else report(false, `gateway: ${shown(question)}\n${bothOf(expected[i] ?? "", got[i] ?? "")}`);
+  }
+  report(equal === script.length, `gateway: ${equal} of ${script.length} answers are equal`);
+}
+
+async function askAll(member: Member): Promise<readonly string[]> {
+  const answers: string[] = [];
+  for (const question of script) {
+    answers.push(await ask(member.clientUrl, question).catch((error: Error) => `error: ${error.message}`));
+  }
+  return answers;
+}
+
+const shownCharacters = 300;
+
+function shown({ method = "POST", path, body = "", headers = {} }: Question): string {
+  return `${method} ${path} ${JSON.stringify(headers)} ${body}`.slice(0, shownCharacters);
+}
+
+function bothOf(expected: string, got: string): string {
+  const [a, b] = [expected.split("\n"), got.split("\n")];
+  const line = a.findIndex((text, i) => text !== b[i]);
+  const at = line === -1 ? a.length : line;
+  const cut = (text: string | undefined): string =>
+    JSON.stringify(text)?.slice(0, shownCharacters) ?? "nothing";
+  return `       expected ${cut(a[at])}\n       got      ${cut(b[at])}`;
+}
