@@ -9,6 +9,7 @@ import { connect } from "node:net";
 import { type Duplex, Readable } from "node:stream";
 import { after, before, beforeEach, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { type ClientOptions, WebSocket } from "ws";
 import type { Call } from "./api/call.ts";
 import { ApiError, apiError } from "./api/errors.ts";
 import { ClientPort } from "./grpc/client-port.ts";
@@ -418,6 +419,115 @@ for (const transport of transports) {
     await open();
   });
 }
+
+/** A WebSocket that is open, and its messages from the first on. */
+async function openSocket(path: string, options: ClientOptions = {}) {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, options);
+  const said: string[] = [];
+  socket.on("message", (data) => said.push(String(data)));
+  socket.on("error", () => {});
+  const closed = once(socket, "close").then(([code]) => code as number);
+  await once(socket, "open");
+  return { socket, said, closed };
+}
+
+test("WebSocket: messages are requests, however they are cut, and answers are messages", async () => {
+  const { socket, said, closed } = await openSocket("/v3/lease/keepalive");
+  for (const message of [`{"ID":1}`, `{"ID"`, `:2}{"ID":3}`]) socket.send(message);
+  await until(() => said.length === 3);
+  assert.deepEqual(
+    said,
+    ["1", "2", "3"].map((id) => `{"result":{"ID":"${id}","TTL":"1"}}`),
+  );
+  socket.send(`{"ID":404}`);
+  assert.equal(await closed, 1000);
+  assert.match(said.at(-1) ?? "", /^\{"error":\{"code":5,/);
+  const large = await openSocket("/v3/kv/range");
+  large.socket.send(Buffer.from(`{"limit":3}`));
+  assert.equal(await large.closed, 1000);
+  assert.equal(large.said.length, 1);
+  assert.equal(JSON.parse(large.said[0] ?? "").kvs.length, 3);
+});
+
+test("WebSocket: a token comes as a cookie or behind the protocol Bearer", async () => {
+  const cookie = await openSocket("/v3/kv/range", {
+    headers: { cookie: "a=b; token=c", authorization: "x" },
+  });
+  cookie.socket.send("{}");
+  await cookie.closed;
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/v3/kv/range`, ["Bearer", "d"]);
+  socket.on("open", () => socket.send("{}"));
+  await once(socket, "close");
+  assert.deepEqual(
+    toy.calls.map((call) => call.metadata.get("authorization")),
+    ["Bearer c", "Bearer d"],
+  );
+});
+
+test("WebSocket: a call ends with its client, and is not sent to without end", async () => {
+  const { socket } = await openSocket("/v3/maintenance/snapshot");
+  socket.pause();
+  socket.send("{}");
+  await until(() => toy.calls.length === 1);
+  let before = -1;
+  await until(() => {
+    const isStill = before === toy.piecesMade;
+    before = toy.piecesMade;
+    return isStill;
+  });
+  assert.ok(toy.piecesMade < 200, `${toy.piecesMade} pieces of 100 kB were made`);
+  socket.terminate();
+  const watching = await openSocket("/v3/watch");
+  watching.socket.send(`{"create_request":{}}`);
+  await until(() => toy.calls.length === 2);
+  watching.socket.close();
+  await until(() => toy.ended.length === 2);
+  assert.ok(
+    toy.ended.every((end) => end.endsWith(" Canceled")),
+    `${toy.ended}`,
+  );
+});
+
+test("WebSocket: messages beyond the limit and pings without end are not kept", async () => {
+  const large = await openSocket("/v3/kv/put");
+  large.socket.send("x".repeat(4_000_000));
+  assert.equal(await large.closed, 1009);
+  const pinging = await openSocket("/v3/watch");
+  pinging.socket.pause();
+  const ping = Buffer.alloc(125);
+  for (let i = 0; i < 50_000; i++) pinging.socket.ping(ping);
+  await until(() => pinging.socket.bufferedAmount === 0);
+  pinging.socket.terminate();
+});
+
+test("WebSocket: foreign hosts and origins, and what is no handshake, are refused", async () => {
+  const status = async (headers: Fields, method = "GET"): Promise<number> => {
+    const upgrade = { connection: "upgrade", upgrade: "websocket" };
+    const { response, sent } = begin("HTTP/1.1", "/v3/watch", { ...upgrade, ...headers }, method);
+    sent.end();
+    return (await response).status;
+  };
+  const handshake = { "sec-websocket-version": "13", "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==" };
+  assert.equal(await status({ ...handshake, host: "evil.example" }), 421);
+  assert.equal(await status({ ...handshake, origin: "http://bad.example" }), 403);
+  assert.equal(await status({}), 400);
+  assert.equal(await status(handshake, "POST"), 405);
+  assert.equal((await openSocket("/v3/watch", { origin: "http://good.example" })).socket.readyState, 1);
+  assert.equal(
+    (await ask("HTTP/1.1", "/version", "", { connection: "upgrade", upgrade: "websocket" }, "GET")).status,
+    200,
+  );
+});
+
+test("WebSocket: streams are told when the server stops", async () => {
+  const { socket, said, closed } = await openSocket("/v3/lease/keepalive");
+  socket.send(`{"ID":1}`);
+  await until(() => said.length === 1);
+  await close();
+  await closed;
+  assert.equal(said[1], `{"error":{"code":14,"message":"etcdserver: server stopped"}}`);
+  await open();
+});
 
 test("a body without an end is answered, and its connection closed", async () => {
   const socket: Duplex = connect(port, "127.0.0.1");

@@ -10,6 +10,7 @@ import type { Logger } from "../lib/log.ts";
 import { buildVersion, compatibleVersion } from "../lib/version.ts";
 import type { Gateway } from "./gateway/gateway.ts";
 import { addGateway } from "./gateway/http1.ts";
+import { GatewaySockets } from "./gateway/websockets.ts";
 import { type Guard, guardOf } from "./guard.ts";
 import { answerChecks, answerHealth, type CheckType, checkNames, type TextResponse } from "./health.ts";
 import type { HealthMetrics, HttpStatus } from "./status-port.ts";
@@ -44,14 +45,20 @@ export interface MemberHttpServer {
 }
 
 export async function createHttpServer(options: HttpServerOptions): Promise<MemberHttpServer> {
+  const guard = guardOf(options);
+  const sockets = options.gateway && new GatewaySockets(options.gateway, guard);
   const app = fastify({
     logger: false,
-    http: { headersTimeout: headMs, connectionsCheckingInterval: headMs / 10 },
+    http: {
+      headersTimeout: headMs,
+      connectionsCheckingInterval: headMs / 10,
+      // Any other request for another protocol is answered as if it had not asked.
+      shouldUpgradeCallback: (request) => sockets?.wants(request) === true,
+    },
     forceCloseConnections: "idle",
     clientErrorHandler: answerBadRequest,
   });
   ignoreBodies(app);
-  const guard = guardOf(options);
   app.addHook("onRequest", async (request, reply) => {
     const { refusal, fields } = guard(request.method, request.hostname, request.headers.origin);
     for (let i = 0; i < fields.length; i += 2) reply.header(fields[i] as string, fields[i + 1] as string);
@@ -59,6 +66,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
     return refusal.body === "" ? reply.status(refusal.status).send() : sendError(reply, refusal);
   });
   if (options.gateway !== undefined) addGateway(app, options.gateway);
+  if (sockets !== undefined) {
+    app.server.on("upgrade", (request, socket, head) => sockets.upgrade(request, socket, head));
+  }
   addHealth(app, options);
   app.all("/metrics", async (_request, reply) =>
     reply.header("content-type", options.scrapeContentType).send(await options.scrape()),

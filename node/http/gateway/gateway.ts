@@ -38,13 +38,14 @@ const jsonOverheadBytes = 1024 * 1024;
 const defaultPatienceMs = 60_000;
 
 export class Gateway {
+  /** Of a request message as JSON. */
+  readonly jsonBytesMax: number;
   readonly #calls: LocalCalls;
-  readonly #jsonBytesMax: number;
   readonly #patienceMs: number;
 
   constructor({ calls, maxRequestBytes, patienceMs = defaultPatienceMs }: GatewayOptions) {
     this.#calls = calls;
-    this.#jsonBytesMax = jsonBytesPerByte * maxRequestBytes + jsonOverheadBytes;
+    this.jsonBytesMax = jsonBytesPerByte * maxRequestBytes + jsonOverheadBytes;
     this.#patienceMs = patienceMs;
   }
 
@@ -126,7 +127,7 @@ export class Gateway {
   }
 
   #messages({ body }: HttpRequest, { requestType }: Method): AsyncGenerator<Uint8Array> {
-    return messagesOf(body, jsonMessageOf(requestType), this.#jsonBytesMax);
+    return messagesOf(body, jsonMessageOf(requestType), this.jsonBytesMax);
   }
 
   async #stream(

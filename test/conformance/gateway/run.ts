@@ -31,8 +31,9 @@ async function askAll(member: Member): Promise<readonly string[]> {
 
 const shownCharacters = 300;
 
-function shown({ method = "POST", path, body = "", headers = {} }: Question): string {
-  return `${method} ${path} ${JSON.stringify(headers)} ${body}`.slice(0, shownCharacters);
+function shown({ method = "POST", path, body = "", headers = {}, webSocket }: Question): string {
+  const what = webSocket === undefined ? `${method} ${path}` : `WebSocket ${path} ${webSocket.messages}`;
+  return `${what} ${JSON.stringify(headers)} ${body}`.slice(0, shownCharacters);
 }
 
 function bothOf(expected: string, got: string): string {

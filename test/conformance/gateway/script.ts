@@ -296,6 +296,34 @@ const headers: readonly Question[] = [
   post("/v3/kv/range", `{"key":"Zm9v"}`, { headers: { "x-http-method-override": "GET" } }),
 ];
 
+const socket = (path: string, messages: readonly string[], more: Partial<Question> = {}): Question => ({
+  path,
+  webSocket: { messages },
+  ...more,
+});
+
+const webSockets: readonly Question[] = [
+  socket("/v3/watch", [`{"create_request":{"key":"dw=="}}`, `{"create_request":`, `{"key":"eA=="}}`], {
+    lines: 2,
+  }),
+  socket("/v3beta/watch", [`{"create_request":{"key":"dw==","start_revision":9}}{"create_request":{}}`], {
+    lines: 3,
+  }),
+  socket("/v3/lease/grant", [`{"ID":81,"TTL":1000}`]),
+  socket("/v3/lease/keepalive", [`{"ID":81}`, `{"ID":82}`], { lines: 2 }),
+  socket("/v3/lease/revoke", [`{"ID":`, "81}"]),
+  socket("/v3/kv/range", [`{"key":"Zm9v"}`]),
+  socket("/v3/kv/range", ["[]"]),
+  socket("/v3/kv/range", ["x"]),
+  socket("/v3/kv/range?method=GET", [`{"key":"Zm9v"}`]),
+  socket("/v3/maintenance/snapshot", ["{}"], { lines: 1 }),
+  socket("/v3/bogus", []),
+  socket("/v3/kv/range", [`{"key":"Zm9v"}`], {
+    webSocket: { messages: [`{"key":"Zm9v"}`], protocols: ["Bearer", "token"] },
+  }),
+  socket("/version", []),
+];
+
 const sized = (bytes: number): string => Buffer.alloc(bytes, "x").toString("base64");
 
 const sizes: readonly Question[] = [
@@ -315,5 +343,6 @@ export const script: readonly Question[] = [
   ...maintenance,
   ...methodsAndPaths,
   ...headers,
+  ...webSockets,
   ...sizes,
 ];
