@@ -32,6 +32,9 @@ export class HealthService {
         if (service !== "") throw new ApiError("NotFound", "unknown service");
         return { status: this.#status() };
       }),
+      unary(services.health.list, () => ({
+        statuses: [{ service: "", response: { status: this.#status() } }],
+      })),
       serverStream(services.health.watch, ({ service }: { readonly service: string }, call) =>
         this.#watch(service, call),
       ),

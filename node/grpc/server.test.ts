@@ -319,6 +319,9 @@ test("the health service follows the member", async () => {
   health.setServing(true);
   assert.equal(await check(""), 1);
   await assert.rejects(check("bogus"), { code: 5, details: "unknown service" });
+  const { path, response } = services.health.list;
+  const { statuses } = await call(path, Buffer.alloc(0), (bytes) => response.decode(bytes));
+  assert.deepEqual(statuses, [{ service: "", response: { status: 1 } }]);
   const watch = client.makeServerStreamRequest(services.health.watch.path, pass, pass, Buffer.alloc(0));
   watch.on("error", () => {});
   const next = async (): Promise<number> => {
