@@ -12,8 +12,8 @@ export function trailersOf(error: ApiError): readonly string[] {
 }
 
 /** A whole answer that is an error. */
-export function trailersOnly(error: ApiError, httpStatus = 200): readonly string[] {
-  return [":status", String(httpStatus), "content-type", "application/grpc", ...trailersOf(error)];
+export function trailersOnly(error: ApiError, contentType: string, httpStatus = 200): readonly string[] {
+  return [":status", String(httpStatus), "content-type", contentType, ...trailersOf(error)];
 }
 
 const encoder = new TextEncoder();

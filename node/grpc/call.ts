@@ -7,9 +7,11 @@ import { deflate, inflate, isKnownEncoding, unknownEncoding } from "./compressio
 import type { Deadlines } from "./deadlines.ts";
 import { framed } from "./frames.ts";
 import type { GrpcHead, Target } from "./head.ts";
+import type { HpackEncoder } from "./http2/hpack-encoder.ts";
 import { writeUint32 } from "./http2/protocol.ts";
 import type { Source } from "./http2/stream.ts";
 import { type Message, messageHeadBytes } from "./message-queue.ts";
+import type { Route } from "./routes.ts";
 import { malformedMessage } from "./status.ts";
 
 /** The server that calls are on. */
@@ -59,10 +61,15 @@ export function decodeRequest(
     bytes = inflate(bytes, head.encoding, host.messageBytesMax);
   }
   metrics.received(bytes.length);
+  return decodedBy(route, bytes);
+}
+
+/** Throws ApiError. */
+export function decodedBy(route: Route, bytes: Uint8Array): unknown {
   try {
     return route.decode(bytes);
   } catch (error) {
-    throw malformedMessage(error);
+    throw malformedMessage(route.kind === "bidi" || route.kind === "serverStream", error);
   }
 }
 
@@ -91,13 +98,10 @@ export function framedPieces(pieces: Pieces, onGone: (() => void) | undefined): 
   };
 }
 
-/** What the answers to a client that compresses are compressed with. */
-export function encodingFields(head: GrpcHead): readonly string[] {
-  return head.encoding === "gzip" ? gzipFields : noFields;
+/** What the answer begins with. */
+export function headBlock(encoder: HpackEncoder, { answerFields }: GrpcHead): Uint8Array {
+  return answerFields === undefined ? encoder.grpcHead() : encoder.plain(answerFields);
 }
-
-const gzipFields: readonly string[] = ["grpc-encoding", "gzip"];
-const noFields: readonly string[] = [];
 
 export function deadlineExceeded(): ApiError {
   return new ApiError("DeadlineExceeded", "context deadline exceeded");

@@ -28,6 +28,10 @@ export interface GrpcHead {
   readonly timeoutMs: number | undefined;
   /** How messages are compressed that say so; "identity" when nothing was said. */
   readonly encoding: string;
+  /** The answer's, which names the same encoding as the request's. */
+  readonly contentType: string;
+  /** What the answer begins with, names and values in turn; undefined for what almost every answer begins with. */
+  readonly answerFields: readonly string[] | undefined;
   /** Lower-case names to their first text value. */
   readonly metadata: ReadonlyMap<string, string>;
 }
@@ -39,7 +43,7 @@ export interface HttpHead {
 
 export type Head = GrpcHead | HttpHead;
 
-const contentType = "application/grpc";
+const grpcType = "application/grpc";
 
 export function readHead(request: RequestHead, targets: ReadonlyMap<string, Target>): Head {
   const metadata = new Map<string, string>();
@@ -49,18 +53,22 @@ export function readHead(request: RequestHead, targets: ReadonlyMap<string, Targ
     const value = request.fields[i + 1] as string;
     if (name.endsWith("-bin")) {
       if (isBase64(value)) continue;
-      const [what, where] = [JSON.stringify(value), JSON.stringify(name)];
+      const [what, where] = [JSON.stringify(textOf(value)), JSON.stringify(name)];
       malformedBinary ??= `malformed binary metadata ${what} in header ${where}: illegal base64 data`;
     } else if (!metadata.has(name)) metadata.set(name, value);
   }
-  if (!isGrpc(metadata.get("content-type") ?? "")) return { kind: "http" };
+  const contentType = answerType(metadata.get("content-type") ?? "");
+  if (contentType === undefined) return { kind: "http" };
+  const encoding = metadata.get("grpc-encoding") ?? "identity";
   const timeout = readTimeout(metadata.get("grpc-timeout"));
   const target = refusalOf(request, { timeout, malformedBinary }) ?? targets.get(request.path);
   return {
     kind: "grpc",
-    target: target ?? { kind: "refusal", httpStatus: 200, error: unknownMethod(request.path) },
+    target: target ?? { kind: "refusal", httpStatus: 200, error: unknownMethod(textOf(request.path)) },
     timeoutMs: typeof timeout === "number" ? timeout : undefined,
-    encoding: metadata.get("grpc-encoding") ?? "identity",
+    encoding,
+    contentType,
+    answerFields: answerFields(contentType, encoding),
     metadata,
   };
 }
@@ -85,10 +93,25 @@ function refusalOf(
   return { kind: "refusal", httpStatus: 400, error: new ApiError("Internal", problem) };
 }
 
-function isGrpc(type: string): boolean {
-  if (!type.startsWith(contentType)) return false;
-  const next = type[contentType.length];
-  return next === undefined || next === "+" || next === ";";
+/** The content type of the answer as a Go server gives it; undefined where the request is not gRPC. */
+function answerType(type: string): string | undefined {
+  if (!type.startsWith(grpcType)) return undefined;
+  const next = type[grpcType.length];
+  if (next !== undefined && next !== "+" && next !== ";") return undefined;
+  const subtype = type.slice(grpcType.length + 1);
+  return subtype === "" ? grpcType : `${grpcType}+${subtype}`;
+}
+
+/** Clients that compress are answered so. */
+function answerFields(contentType: string, encoding: string): readonly string[] | undefined {
+  if (contentType === grpcType && encoding !== "gzip") return undefined;
+  const compression = encoding === "gzip" ? ["grpc-encoding", "gzip"] : [];
+  return [":status", "200", "content-type", contentType, ...compression];
+}
+
+/** Field values come as latin1; what is said of them is read as UTF-8. */
+function textOf(value: string): string {
+  return Buffer.from(value, "latin1").toString("utf8");
 }
 
 function isBase64(value: string): boolean {
@@ -107,7 +130,7 @@ const unitMs: Readonly<Record<string, number>> = {
 /** Milliseconds, or what is wrong with the field in a Go server's words. */
 function readTimeout(text: string | undefined): number | string | undefined {
   if (text === undefined) return undefined;
-  const quoted = JSON.stringify(text);
+  const quoted = JSON.stringify(textOf(text));
   if (text.length < 2) return `malformed grpc-timeout: transport: timeout string is too short: ${quoted}`;
   if (text.length > 9) return `malformed grpc-timeout: transport: timeout string is too long: ${quoted}`;
   const unit = unitMs[text.slice(-1)];
@@ -115,7 +138,7 @@ function readTimeout(text: string | undefined): number | string | undefined {
     return `malformed grpc-timeout: transport: timeout unit is not recognized: ${quoted}`;
   const digits = text.slice(0, -1);
   if (!/^\d+$/.test(digits)) {
-    return `malformed grpc-timeout: strconv.ParseUint: parsing ${JSON.stringify(digits)}: invalid syntax`;
+    return `malformed grpc-timeout: strconv.ParseUint: parsing ${JSON.stringify(textOf(digits))}: invalid syntax`;
   }
   return Number(digits) * unit;
 }

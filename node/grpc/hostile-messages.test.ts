@@ -115,6 +115,75 @@ test("messages that lie about themselves, bombs (CVE-2024-37168) among them, get
   }
 });
 
+test("streams whose messages are cut, or too many, get a Go server's answers", async () => {
+  const { leaseKeepAlive } = services.lease;
+  const { snapshot } = services.maintenance;
+  const request = message(empty);
+  const cut = message(empty, { length: 5 });
+  const broken = message(Buffer.from([0xff]));
+  const cases: readonly (readonly [name: string, path: string, body: Buffer, text: RegExp])[] = [
+    ["a stream that ends within a message", leaseKeepAlive.path, cut, /^unexpected EOF$/],
+    [
+      "a watch with a broken message",
+      leaseKeepAlive.path,
+      broken,
+      /^grpc: failed to unmarshal the received message: /,
+    ],
+    ["a server stream that ends within its request", snapshot.path, cut, /^unexpected EOF$/],
+    ["a server stream without request", snapshot.path, empty, /received no request message from/],
+    [
+      "a server stream with two requests",
+      snapshot.path,
+      Buffer.concat([request, request]),
+      /^cardinality violation: received multiple request messages for non-client-streaming RPC$/,
+    ],
+    [
+      "a server stream with a broken request",
+      snapshot.path,
+      broken,
+      /^grpc: failed to unmarshal the received/,
+    ],
+  ];
+  for (const [name, path, body, text] of cases) {
+    await hostile(async (client) => {
+      client.headers(1, path);
+      await sendBody(client, 1, body);
+      const { fields } = await client.answer(1);
+      assert.equal(fields["grpc-status"], "13", name);
+      assert.match(fields["grpc-message"] ?? "", text, name);
+    });
+  }
+});
+
+test("paths that nothing serves get a Go server's answers", async () => {
+  await hostile(async (client) => {
+    const cases = [
+      ["etcdserverpb.KV/Range", 'malformed method name: "etcdserverpb.KV/Range"'],
+      ["/", 'malformed method name: "/"'],
+      ["/etcdserverpb.KV/Range/", "unknown service etcdserverpb.KV/Range"],
+      [
+        Buffer.from("/etcdserverpb.KV/Ränge").toString("latin1"),
+        "unknown method R%C3%A4nge for service etcdserverpb.KV",
+      ],
+    ] as const;
+    for (const [i, [path, text]] of cases.entries()) {
+      const { fields } = await client.call(2 * i + 1, path, one);
+      assert.deepEqual([fields["grpc-status"], fields["grpc-message"]], ["12", text]);
+    }
+  });
+});
+
+test("control characters in a field's value make a request malformed", async () => {
+  await hostile(async (client) => {
+    for (const [i, character] of ["\u0000", "\u0001", "\n", "\r", "\u001f", "\u007f"].entries()) {
+      const answer = await client.call(2 * i + 1, range.path, one, { "x-a": `a${character}b` });
+      assert.equal(answer.resetCode, ErrorCode.protocolError, JSON.stringify(character));
+    }
+    const { fields } = await client.call(99, range.path, one, { "x-a": "a\tb" });
+    assert.equal(fields["grpc-status"], "0");
+  });
+});
+
 test("a request that is only a head, and one with fields behind its body", async () => {
   await hostile(async (client) => {
     for (const [i, path] of [range.path, services.kv.put.path].entries()) {
@@ -146,9 +215,17 @@ test("a content type that is not gRPC's is not taken for it", async () => {
         type,
       );
     }
-    for (const [i, type] of ["application/grpc+proto", "application/grpc;x"].entries()) {
-      const answer = await client.call(2 * i + 21, range.path, one, { "content-type": type });
-      assert.equal(answer.fields["grpc-status"], "0", type);
+    // The answer's type is made of the request's, as a Go server makes it.
+    const answered = [
+      ["application/grpc+proto", "application/grpc+proto"],
+      ["application/grpc;x", "application/grpc+x"],
+      ["application/grpc+", "application/grpc"],
+    ] as const;
+    for (const [i, [type, answerType]] of answered.entries()) {
+      for (const [j, path] of [range.path, "/etcdserverpb.KV/Nothing"].entries()) {
+        const { fields } = await client.call(4 * i + 2 * j + 21, path, one, { "content-type": type });
+        assert.deepEqual([fields["content-type"], fields["grpc-status"]], [answerType, j === 0 ? "0" : "12"]);
+      }
     }
   });
 });

@@ -4,10 +4,10 @@
 import type { Call } from "../api/call.ts";
 import { ApiError, apiError, type ErrorCode } from "../api/errors.ts";
 import type { LocalAnswer, LocalCall, LocalCalls, LocalStream } from "../api/local-calls.ts";
-import { CancelListeners, deadlineExceeded, secondsSince } from "./call.ts";
+import { CancelListeners, deadlineExceeded, decodedBy, secondsSince } from "./call.ts";
 import type { Mortal } from "./deadlines.ts";
 import type { Target } from "./head.ts";
-import { malformedMessage, messageTooLarge, unknownMethod } from "./status.ts";
+import { messageTooLarge, unknownMethod } from "./status.ts";
 import type { StreamHost } from "./stream-call.ts";
 
 export class LocalCaller implements LocalCalls {
@@ -117,11 +117,7 @@ class Run implements Call, Mortal {
     const { messageBytesMax } = this.#host;
     if (request.length > messageBytesMax) throw messageTooLarge(request.length, messageBytesMax);
     this.target.metrics.received(request.length);
-    try {
-      return this.target.route.decode(request);
-    } catch (error) {
-      throw malformedMessage(error);
-    }
+    return decodedBy(this.target.route, request);
   }
 
   /** What the handler does, unless the call is cut off first. */

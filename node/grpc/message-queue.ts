@@ -45,14 +45,19 @@ export class MessageQueue {
 
   /** True when all of a message, or something wrong, is there. */
   get hasNext(): boolean {
-    if (this.#length < messageHeadBytes) return false;
+    if (!this.isBegun) return false;
     const length = this.#nextLength();
     return length > this.#bytesMax || this.#length >= messageHeadBytes + length;
   }
 
+  /** True when the next message's head is there. */
+  get isBegun(): boolean {
+    return this.#length >= messageHeadBytes;
+  }
+
   /** True when the next message is longer than any may be, which its head tells already. */
   get isOversized(): boolean {
-    return this.#length >= messageHeadBytes && this.#nextLength() > this.#bytesMax;
+    return this.isBegun && this.#nextLength() > this.#bytesMax;
   }
 
   /** Keeps a copy of bytes [start, end). */

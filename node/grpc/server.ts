@@ -213,7 +213,7 @@ export class GrpcServer implements ConnectionHost, StreamHost {
     }
     const { target } = head;
     if (target.kind === "refusal") {
-      const fields = trailersOnly(target.error, target.httpStatus);
+      const fields = trailersOnly(target.error, head.contentType, target.httpStatus);
       connection.answerFields(streamId, fields, isRemoteOpen);
       return undefined;
     }

@@ -23,8 +23,9 @@ const knownServices = new Set(methods.map((method) => method.service));
 /** What a Go server says about a path that nothing serves; clients probe with it. */
 export function unknownMethod(path: string): ApiError {
   const slash = path.lastIndexOf("/");
-  const service = path.slice(path.startsWith("/") ? 1 : 0, Math.max(slash, 0));
-  if (slash < 1) return new ApiError("Unimplemented", `malformed method name: ${JSON.stringify(path)}`);
+  if (slash < 1 || !path.startsWith("/"))
+    return new ApiError("Unimplemented", `malformed method name: ${JSON.stringify(path)}`);
+  const service = path.slice(1, slash);
   return new ApiError(
     "Unimplemented",
     knownServices.has(service)
@@ -41,7 +42,8 @@ export function messageTooLarge(messageBytes: number, limitBytes: number): ApiEr
   );
 }
 
-export function malformedMessage(error: unknown): ApiError {
-  const text = error instanceof Error ? error.message : String(error);
-  return new ApiError("Internal", `grpc: error unmarshalling request: ${text}`);
+/** A Go server has words of its own for streams. */
+export function malformedMessage(isInStream: boolean, error: unknown): ApiError {
+  const what = isInStream ? "failed to unmarshal the received message" : "error unmarshalling request";
+  return new ApiError("Internal", `grpc: ${what}: ${error instanceof Error ? error.message : String(error)}`);
 }

@@ -9,8 +9,8 @@ import {
   CancelListeners,
   deadlineExceeded,
   decodeRequest,
-  encodingFields,
   frameOf,
+  headBlock,
   secondsSince,
 } from "./call.ts";
 import { isKnownEncoding, unknownEncoding } from "./compression.ts";
@@ -49,6 +49,8 @@ export class StreamCall implements Call, StreamOwner, Mortal {
   #hasHead = false;
   #isCancelled = false;
   #isEnded = false;
+  /** The client is done sending. */
+  #isRemoteOver = false;
   /** What still comes is dropped. */
   #isReadOver = false;
   #resume: (() => void) | undefined;
@@ -138,9 +140,9 @@ export class StreamCall implements Call, StreamOwner, Mortal {
       this.onOverload();
       return;
     }
-    if (!this.#incoming.hasNext) windows.grant(this.#stream);
-    else if (this.#reader !== undefined) this.#reader.onMessages();
-    else this.#serveOne();
+    if (this.#reader === undefined && this.#incoming.isOversized) this.#serve();
+    else if (this.#reader === undefined || !this.#incoming.hasNext) windows.grant(this.#stream);
+    else this.#reader.onMessages();
   }
 
   /** True for one whole message that the handler waits for: it is read where it lies, and nothing is held. */
@@ -154,11 +156,13 @@ export class StreamCall implements Call, StreamOwner, Mortal {
   }
 
   onEnd(): void {
-    if (this.#reader !== undefined) this.#reader.finish();
-    else if (this.#iterator === undefined) {
-      const text = "cardinality violation: received no request message from non-client-streaming RPC";
-      this.abort(new ApiError("Internal", text));
+    this.#isRemoteOver = true;
+    if (this.#reader === undefined) {
+      this.#serve();
+      return;
     }
+    this.#reader.onMessages();
+    this.#reader.finish();
   }
 
   onReset(): void {
@@ -177,14 +181,16 @@ export class StreamCall implements Call, StreamOwner, Mortal {
     this.abort(new ApiError("ResourceExhausted", "etcdserver: too many requests"));
   }
 
-  /** The one request of a server stream. */
-  #serveOne(): void {
+  /** Answers the one request of a server stream, which is known to be the only one once the client is done sending. */
+  #serve(): void {
     const { route } = this.#target;
-    if (route.kind !== "serverStream" || this.#iterator !== undefined) return;
+    if (route.kind !== "serverStream" || this.#isEnded) return;
     try {
-      const request = this.#takeRequest()?.value;
+      const request = this.#takeRequest();
+      if (request === undefined) throw cardinalityViolation("no request message from");
+      if (this.#incoming.hasNext) throw cardinalityViolation("multiple request messages for");
       this.#dropRequests();
-      this.#begin(route.handler(request, this));
+      this.#begin(route.handler(request.value, this));
     } catch (error) {
       this.#fail(error);
     }
@@ -196,7 +202,12 @@ export class StreamCall implements Call, StreamOwner, Mortal {
       this.#arrived = undefined;
       return { value: decodeRequest(this.#host, this.#head, this.#target, arrived) };
     }
-    if (!this.#incoming.hasNext || this.#isReadOver) return undefined;
+    if (this.#isReadOver) return undefined;
+    if (!this.#incoming.hasNext) {
+      if (!this.#isRemoteOver || !this.#incoming.isBegun) return undefined;
+      this.#dropRequests();
+      throw new ApiError("Internal", "unexpected EOF");
+    }
     const lengthBefore = this.#incoming.length;
     const message = this.#incoming.shift();
     this.#release(lengthBefore - this.#incoming.length);
@@ -248,15 +259,15 @@ export class StreamCall implements Call, StreamOwner, Mortal {
   #sendHead(): void {
     if (this.#hasHead) return;
     this.#hasHead = true;
-    const block = this.#connection.sender.encoder.grpcHead(encodingFields(this.#head));
-    this.#connection.sendHead(this.#stream, block);
+    this.#connection.sendHead(this.#stream, headBlock(this.#connection.sender.encoder, this.#head));
   }
 
   #fail(error: unknown): void {
     const known = this.#host.asApiError(error);
     if (this.#isEnded) return;
     this.#end(known.code);
-    if (!this.#hasHead) this.#connection.endWithFields(this.#stream, trailersOnly(known));
+    if (!this.#hasHead)
+      this.#connection.endWithFields(this.#stream, trailersOnly(known, this.#head.contentType));
     else this.#connection.end(this.#stream, trailersOf(known));
   }
 
@@ -278,6 +289,10 @@ export class StreamCall implements Call, StreamOwner, Mortal {
     this.#target.metrics.handled(code, secondsSince(this.#startMs));
     if (!this.#isReadOver) this.#dropRequests();
   }
+}
+
+function cardinalityViolation(what: string): ApiError {
+  return new ApiError("Internal", `cardinality violation: received ${what} non-client-streaming RPC`);
 }
 
 function nothing(): void {}

@@ -9,9 +9,9 @@ import {
   CancelListeners,
   deadlineExceeded,
   decodeRequest,
-  encodingFields,
   framedPieces,
   frameOf,
+  headBlock,
 } from "./call.ts";
 import { isKnownEncoding, unknownEncoding } from "./compression.ts";
 import type { Mortal } from "./deadlines.ts";
@@ -19,7 +19,7 @@ import type { GrpcHead, Target } from "./head.ts";
 import type { Connection } from "./http2/connection.ts";
 import { okTrailers } from "./http2/sender.ts";
 import type { Stream, StreamOwner } from "./http2/stream.ts";
-import { isWholeMessage, type Message, MessageQueue, messageHeadBytes, messageIn } from "./message-queue.ts";
+import { isWholeMessage, type Message, MessageQueue, messageIn } from "./message-queue.ts";
 
 export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
   readonly #host: CallHost;
@@ -98,10 +98,11 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
     const { route } = this.#target;
     const connection = this.#connection;
     const isPlain = this.#head.encoding !== "gzip";
+    const isUsual = this.#head.answerFields === undefined;
     let length: number;
     try {
       const pieces = isPlain ? route.encodePieces(response) : undefined;
-      if (isPlain && pieces === undefined && route.encoding !== undefined) {
+      if (isUsual && pieces === undefined && route.encoding !== undefined) {
         length = route.encoding.size(response);
         if (connection.answerEncoded(this.#streamId, this.#stream, route.encoding, response, length)) {
           release?.();
@@ -111,7 +112,7 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
       }
       const bytes = pieces === undefined ? route.encode(response) : noBytes;
       length = pieces?.size ?? bytes.length;
-      if (pieces !== undefined || !isPlain || !connection.answer(this.#streamId, this.#stream, bytes)) {
+      if (pieces !== undefined || !isUsual || !connection.answer(this.#streamId, this.#stream, bytes)) {
         if (connection.isOverloaded) {
           release?.();
           this.onOverload();
@@ -141,7 +142,7 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
     if (this.#isEnded) return;
     const known = this.#host.asApiError(error);
     this.#end(known.code);
-    const fields = trailersOnly(known);
+    const fields = trailersOnly(known, this.#head.contentType);
     if (this.#stream === undefined) this.#connection.answerFields(this.#streamId, fields, false);
     else this.#connection.endWithFields(this.#stream, fields);
   }
@@ -177,8 +178,7 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
     const incoming = this.#incoming;
     if (incoming?.hasNext === true) this.#runIncoming(incoming);
     else {
-      const isCut = incoming !== undefined && incoming.length >= messageHeadBytes;
-      this.fail(new ApiError("Unknown", isCut ? "unexpected EOF" : "EOF"));
+      this.fail(new ApiError("Unknown", incoming?.isBegun === true ? "unexpected EOF" : "EOF"));
     }
   }
 
@@ -221,7 +221,7 @@ export class UnaryCall implements Call, Answer<unknown>, StreamOwner, Mortal {
   #queue(sendBody: (stream: Stream) => void): void {
     const connection = this.#connection;
     this.#stream ??= connection.open(this.#streamId, this, false);
-    connection.sendHead(this.#stream, connection.sender.encoder.grpcHead(encodingFields(this.#head)));
+    connection.sendHead(this.#stream, headBlock(connection.sender.encoder, this.#head));
     sendBody(this.#stream);
     connection.end(this.#stream, okTrailers);
   }

@@ -42,14 +42,11 @@ export class HpackEncoder {
     this.#okTrailers = undefined;
   }
 
-  /** What every gRPC answer begins with. `fields` are further ones, names and values in turn. */
-  grpcHead(fields: readonly string[] = noFields): Uint8Array {
+  /** What almost every gRPC answer begins with. */
+  grpcHead(): Uint8Array {
     const known = this.#grpcHead;
-    if (known !== undefined && fields.length === 0) return known;
-    const parts = [...this.#preamble(), status200, this.#contentType()];
-    for (let i = 0; i < fields.length; i += 2)
-      parts.push(plainField(fields[i] as string, fields[i + 1] as string));
-    const block = concatBytes(parts);
+    if (known !== undefined) return known;
+    const block = concatBytes([...this.#preamble(), status200, this.#contentType()]);
     this.#settle();
     return block;
   }
@@ -104,8 +101,6 @@ export class HpackEncoder {
     return addOkStatus;
   }
 }
-
-const noFields: readonly string[] = [];
 
 function indexed(age: number): Uint8Array {
   return Uint8Array.of(0x80 | (newestIndex + age));

@@ -107,7 +107,7 @@ for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") {
 function checkedValue(name: string, value: string): string {
   for (let i = 0; i < value.length; i++) {
     const code = value.charCodeAt(i);
-    if (code === 0 || code === 0x0a || code === 0x0d) throw malformed(`a control character in ${name}`);
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f) throw malformed(`a control character in ${name}`);
   }
   return value;
 }
