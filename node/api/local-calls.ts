@@ -1,6 +1,8 @@
 // Calls from within this process: what a client would send and get, with the same checks and in the same books, but
 // without a connection.
 
+import type { Pieces } from "../wire/codec.ts";
+
 export interface LocalCall {
   /** For example `/etcdserverpb.KV/Range`. */
   readonly path: string;
@@ -15,7 +17,7 @@ export interface LocalCall {
 
 /** A response, encoded. */
 export interface LocalAnswer {
-  readonly bytes: Uint8Array;
+  readonly pieces: Pieces;
   /** To be called when the response has left, or nobody wants it. */
   release(): void;
 }

@@ -4,11 +4,16 @@
 import type { Call } from "../api/call.ts";
 import { ApiError, apiError, type ErrorCode } from "../api/errors.ts";
 import type { LocalAnswer, LocalCall, LocalCalls, LocalStream } from "../api/local-calls.ts";
+import { onePiece, type Pieces } from "../wire/codec.ts";
 import { CancelListeners, deadlineExceeded, decodedBy, secondsSince } from "./call.ts";
 import type { Mortal } from "./deadlines.ts";
 import type { Target } from "./head.ts";
+import type { DirectRoute } from "./routes.ts";
 import { messageTooLarge, unknownMethod } from "./status.ts";
 import type { StreamHost } from "./stream-call.ts";
+
+/** What etcd's gateway takes from its gRPC server. */
+const answerBytesMax = 2 ** 31 - 1;
 
 export class LocalCaller implements LocalCalls {
   readonly #host: StreamHost;
@@ -25,8 +30,11 @@ export class LocalCaller implements LocalCalls {
       const message = run.decode(request);
       this.#host.admit(call, "unary");
       if (run.deadlineMs <= performance.now()) throw deadlineExceeded();
-      const answer = await run.wait(answerOf(run, message));
-      run.answered(answer.bytes.length);
+      const work = answerOf(run, message);
+      // The call may be cut off while its answer is on the way.
+      run.onCancel(() => work.then((answer) => answer.release(), nothing));
+      const answer = await run.wait(work);
+      run.answered(answer.pieces.size);
       return answer;
     } catch (error) {
       throw run.fail(error);
@@ -49,18 +57,30 @@ async function answerOf(run: Run, message: unknown): Promise<LocalAnswer> {
   const { route } = run.target;
   if (route.kind === "unary") {
     const response = await route.handler(message, run);
-    return { bytes: route.encode(response), release: nothing };
+    return { pieces: onePiece(route.encode(response)), release: nothing };
   }
   if (route.kind !== "direct") throw unknownMethod(route.path);
   return new Promise((resolve, reject) => {
     route.handler(message, run, {
       succeed(response, release = nothing) {
-        if (run.isEnded) release();
-        else resolve({ bytes: route.encode(response), release });
+        try {
+          if (run.isEnded) release();
+          else resolve({ pieces: piecesOf(route, response), release });
+        } catch (error) {
+          release();
+          reject(error);
+        }
       },
       fail: reject,
     });
   });
+}
+
+/** Throws ApiError. */
+function piecesOf(route: DirectRoute, response: unknown): Pieces {
+  const pieces = route.encodePieces(response) ?? onePiece(route.encode(response));
+  if (pieces.size > answerBytesMax) throw messageTooLarge(pieces.size, answerBytesMax);
+  return pieces;
 }
 
 /** One call, as its handler and the server see it. */

@@ -19,8 +19,21 @@ import { Writer } from "./writer.ts";
 export interface Pieces {
   /** Bytes of all pieces. */
   readonly size: number;
-  /** The next piece, undefined behind the last. */
+  /** The next piece, undefined behind the last. Each holds whole fields of the message. */
   next(): Uint8Array | undefined;
+}
+
+/** A message that is there as a whole. */
+export function onePiece(message: Uint8Array): Pieces {
+  let rest: Uint8Array | undefined = message;
+  return {
+    size: message.length,
+    next() {
+      const piece = rest;
+      rest = undefined;
+      return piece;
+    },
+  };
 }
 
 /** How a message is written into bytes that are there already. */

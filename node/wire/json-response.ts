@@ -3,6 +3,8 @@
 // nothing of the message is copied but for the piece that is made.
 
 import { assert } from "../lib/assert.ts";
+import { emptyBytes } from "../lib/bytes.ts";
+import type { Pieces } from "./codec.ts";
 import type { JsonField, JsonMessage } from "./json-fields.ts";
 import { Reader, wireBytes } from "./reader.ts";
 
@@ -19,23 +21,21 @@ interface Frame {
 
 /** The messages our encoders make: fields in number order, which is the order they are declared in, each once. */
 export class JsonText {
-  readonly #reader: Reader;
+  readonly #pieces: Pieces;
+  /** Of the piece at hand. */
+  #reader = new Reader(emptyBytes);
   readonly #quoted: (text: string) => string;
   readonly #frames: Frame[] = [];
   #text: string;
   readonly #suffix: string;
 
   /** `prefix` and `suffix` surround the message. Within a Go map texts are safe in HTML as well. */
-  constructor(
-    message: JsonMessage,
-    bytes: Uint8Array,
-    { prefix = "", suffix = "", isHtmlSafe = false } = {},
-  ) {
-    this.#reader = new Reader(bytes);
+  constructor(message: JsonMessage, pieces: Pieces, { prefix = "", suffix = "", isHtmlSafe = false } = {}) {
+    this.#pieces = pieces;
     this.#quoted = isHtmlSafe ? htmlSafe : JSON.stringify;
     this.#text = prefix;
     this.#suffix = suffix;
-    this.#begin(message, bytes.length);
+    this.#begin(message, 0);
   }
 
   /** The next piece, undefined behind the last. */
@@ -56,7 +56,9 @@ export class JsonText {
     const frame = this.#frames.at(-1) as Frame;
     const reader = this.#reader;
     if (reader.position === reader.end) {
-      this.#end(frame);
+      const piece = this.#frames.length > 1 ? undefined : this.#pieces.next();
+      if (piece === undefined) this.#end(frame);
+      else this.#reader = new Reader(piece);
       return;
     }
     const tag = reader.tag();

@@ -3,20 +3,22 @@ import { test } from "node:test";
 import { type DescMessage, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { utf8 } from "../lib/bytes.ts";
 import { SeededRandom } from "../lib/random.ts";
-import { nestingLevelsMax } from "./codec.ts";
+import { nestingLevelsMax, onePiece, type Pieces } from "./codec.ts";
 import { codecs } from "./codecs.ts";
+import { rangeResponsePieces } from "./hot-responses.ts";
 import { jsonMessageOf } from "./json-fields.ts";
 import { protobufOf } from "./json-request.ts";
 import { JsonText } from "./json-response.ts";
 import { JsonError } from "./json-scanner.ts";
 import { drawMessage } from "./random-message.ts";
 import { methods, services } from "./services.ts";
+import { SharedRange } from "./shared-range.ts";
 
 const types = [...new Set(methods.flatMap(({ requestType, responseType }) => [requestType, responseType]))];
 const rounds = 40;
 
 function jsonOf(type: DescMessage, bytes: Uint8Array, options = {}): string {
-  const text = new JsonText(jsonMessageOf(type), bytes, options);
+  const text = new JsonText(jsonMessageOf(type), onePiece(bytes), options);
   const pieces: Uint8Array[] = [];
   for (let piece = text.next(); piece !== undefined; piece = text.next()) pieces.push(piece);
   return Buffer.concat(pieces).toString();
@@ -68,11 +70,24 @@ test("a large message comes in pieces", () => {
     ...codecs.RangeResponse.create(),
     kvs: Array.from({ length: 100 }, () => kv),
   });
-  const text = new JsonText(jsonMessageOf(services.kv.range.responseType), bytes);
+  const text = new JsonText(jsonMessageOf(services.kv.range.responseType), onePiece(bytes));
   const sizes: number[] = [];
   for (let piece = text.next(); piece !== undefined; piece = text.next()) sizes.push(piece.length);
   assert.ok(sizes.length > 10 && Math.max(...sizes) < 100_000, `${sizes}`);
   assert.equal(JSON.parse(jsonOf(services.kv.range.responseType, bytes)).kvs.length, 100);
+});
+
+test("a message that is there in pieces goes out as the same text", () => {
+  const kvs = Array.from({ length: 500 }, (_, i) =>
+    codecs.KeyValue.encode(codecs.KeyValue.create({ key: Uint8Array.of(i), value: new Uint8Array(1000) })),
+  );
+  const header = codecs.ResponseHeader.create({ revision: 7 });
+  const pieces = rangeResponsePieces({ header, shared: new SharedRange(kvs, true, 900) }) as Pieces;
+  const text = new JsonText(jsonMessageOf(services.kv.range.responseType), pieces);
+  let json = "";
+  for (let piece = text.next(); piece !== undefined; piece = text.next()) json += Buffer.from(piece);
+  const whole = codecs.RangeResponse.encode({ header, kvs, more: true, count: 900 });
+  assert.equal(json, jsonOf(services.kv.range.responseType, whole));
 });
 
 const rangeType = jsonMessageOf(services.kv.range.requestType);

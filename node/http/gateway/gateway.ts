@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import { ApiError } from "../../api/errors.ts";
 import type { LocalCall, LocalCalls } from "../../api/local-calls.ts";
 import type { HttpRequest, HttpResponse } from "../../lib/http-exchange.ts";
+import { onePiece } from "../../wire/codec.ts";
 import { jsonMessageOf } from "../../wire/json-fields.ts";
 import { JsonText } from "../../wire/json-response.ts";
 import { JsonError } from "../../wire/json-scanner.ts";
@@ -88,8 +89,8 @@ export class Gateway {
 
   async #unary(request: HttpRequest, method: Method, call: LocalCall): Promise<HttpResponse> {
     const message = await this.#onlyMessage(request, method);
-    const { bytes, release } = await this.#calls.unary(call, message);
-    const text = new JsonText(jsonMessageOf(method.responseType), bytes);
+    const { pieces, release } = await this.#calls.unary(call, message);
+    const text = new JsonText(jsonMessageOf(method.responseType), pieces);
     const first = text.next() as Uint8Array;
     const second = text.next();
     if (second === undefined) {
@@ -101,7 +102,7 @@ export class Gateway {
     return {
       status: 200,
       fields: messageFields,
-      body: new PulledBody({ next, onGone: release, stallMs: this.#patienceMs }),
+      body: new PulledBody({ next, onGone: release, stallMs: this.#patienceMs, signal: call.signal }),
     };
   }
 
@@ -143,7 +144,7 @@ export class Gateway {
     const stream = this.#calls.stream(call, requests);
     const type = jsonMessageOf(method.responseType);
     const textOf = (bytes: Uint8Array | undefined): JsonText | undefined =>
-      bytes && new JsonText(type, bytes, { prefix: `{"result":`, suffix: "}\n", isHtmlSafe: true });
+      bytes && new JsonText(type, onePiece(bytes), { prefix: `{"result":`, suffix: "}\n", isHtmlSafe: true });
     let text: JsonText | undefined;
     try {
       text = textOf(await stream.next());
@@ -167,7 +168,8 @@ export class Gateway {
     };
     // Who watches may be silent for long.
     const stallMs = method.kind === "bidi" ? undefined : this.#patienceMs;
-    return { status: 200, fields, body: new PulledBody({ next, onGone: cancel, stallMs }) };
+    const body = new PulledBody({ next, onGone: cancel, stallMs, signal: call.signal });
+    return { status: 200, fields, body };
   }
 }
 

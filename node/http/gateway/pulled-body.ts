@@ -9,15 +9,22 @@ export interface PulledBodyOptions {
   readonly onGone: () => void;
   /** A client that takes nothing for this long loses the rest. Undefined: it may take its time. */
   readonly stallMs: number | undefined;
+  /** Aborted when the client is gone, which may be before anybody reads the body. */
+  readonly signal: AbortSignal;
 }
 
 export class PulledBody extends Readable {
   readonly #options: PulledBodyOptions;
+  readonly #onSignal = (): void => {
+    this.destroy();
+  };
   #stall: NodeJS.Timeout | undefined;
 
   constructor(options: PulledBodyOptions) {
     super();
     this.#options = options;
+    if (options.signal.aborted) this.destroy();
+    else options.signal.addEventListener("abort", this.#onSignal);
   }
 
   override _read(): void {
@@ -30,6 +37,7 @@ export class PulledBody extends Readable {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     clearTimeout(this.#stall);
+    this.#options.signal.removeEventListener("abort", this.#onSignal);
     this.#options.onGone();
     done(error);
   }
