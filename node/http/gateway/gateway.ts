@@ -23,7 +23,7 @@ import {
 } from "./answers.ts";
 import { methodByGatewayPath } from "./paths.ts";
 import { PulledBody } from "./pulled-body.ts";
-import { messagesOf } from "./request-messages.ts";
+import { type MessageLimits, messagesOf, Room } from "./request-messages.ts";
 
 export interface GatewayOptions {
   readonly calls: LocalCalls;
@@ -36,18 +36,21 @@ export interface GatewayOptions {
 /** Base64 makes four bytes of three, and names and white space want room as well. */
 const jsonBytesPerByte = 2;
 const jsonOverheadBytes = 1024 * 1024;
+/** For messages that are on their way, those that came in one piece left aside. */
+const roomBytes = 128 * 1024 * 1024;
 const defaultPatienceMs = 60_000;
 
 export class Gateway {
   /** Of a request message as JSON. */
   readonly jsonBytesMax: number;
   readonly #calls: LocalCalls;
-  readonly #patienceMs: number;
+  readonly #limits: MessageLimits;
 
   constructor({ calls, maxRequestBytes, patienceMs = defaultPatienceMs }: GatewayOptions) {
     this.#calls = calls;
     this.jsonBytesMax = jsonBytesPerByte * maxRequestBytes + jsonOverheadBytes;
-    this.#patienceMs = patienceMs;
+    const room = new Room(Math.max(roomBytes, this.jsonBytesMax));
+    this.#limits = { jsonBytesMax: this.jsonBytesMax, patienceMs, room };
   }
 
   /** True when the request is the gateway's to answer. */
@@ -102,33 +105,26 @@ export class Gateway {
     return {
       status: 200,
       fields: messageFields,
-      body: new PulledBody({ next, onGone: release, stallMs: this.#patienceMs, signal: call.signal }),
+      body: new PulledBody({ next, onGone: release, stallMs: this.#limits.patienceMs, signal: call.signal }),
     };
   }
 
   /** The first message of the body; none at all is an empty one. */
   async #onlyMessage(request: HttpRequest, method: Method): Promise<Uint8Array> {
-    const { body } = request;
     const messages = this.#messages(request, method);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      const error = new ApiError("DeadlineExceeded", "etcdserver: the body of the request took too long");
-      timer = setTimeout(() => reject(error), this.#patienceMs);
-    });
     try {
-      const first = await Promise.race([messages.next(), late]);
+      const first = await messages.next();
       return first.done === true ? emptyMessage : first.value;
     } catch (error) {
-      if (isBroken(body)) throw new ApiError("Canceled", "context canceled");
+      if (isBroken(request.body)) throw new ApiError("Canceled", "context canceled");
       throw error;
     } finally {
-      clearTimeout(timer);
-      messages.return(undefined).catch(() => {});
+      await messages.return(undefined);
     }
   }
 
-  #messages({ body }: HttpRequest, { requestType }: Method): AsyncGenerator<Uint8Array> {
-    return messagesOf(body, jsonMessageOf(requestType), this.jsonBytesMax);
+  #messages({ body }: HttpRequest, { requestType, kind }: Method): AsyncGenerator<Uint8Array> {
+    return messagesOf(body, jsonMessageOf(requestType), this.#limits, { isFirstDue: kind !== "bidi" });
   }
 
   async #stream(
@@ -167,7 +163,7 @@ export class Gateway {
       return undefined;
     };
     // Who watches may be silent for long.
-    const stallMs = method.kind === "bidi" ? undefined : this.#patienceMs;
+    const stallMs = method.kind === "bidi" ? undefined : this.#limits.patienceMs;
     const body = new PulledBody({ next, onGone: cancel, stallMs, signal: call.signal });
     return { status: 200, fields, body };
   }
