@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AssertionFailure } from "../lib/assert.ts";
+import { AssertionFailure, must } from "../lib/assert.ts";
 import { textOf, utf8 } from "../lib/bytes.ts";
 import { type NodeId, nodeId, noNode } from "../lib/ids.ts";
 import { SeededRandom } from "../lib/random.ts";
@@ -207,6 +207,31 @@ test("a member votes once a term, and for no candidate whose log is behind", () 
   assert.deepEqual(grants(), [false]);
   member.node.step(request(three, 2, 1));
   assert.deepEqual(grants(), [true]);
+});
+
+test("a candidate of an older term is told the newer one, and asks again in the next", () => {
+  const voters = [one, two, three];
+  const candidate = start(voters, { checkQuorum: true });
+  const ahead = start(voters, { id: three, checkQuorum: true });
+  ahead.node.step(newMessage({ type: "MsgHeartbeat", to: three, from: two, term: 7 }));
+  run(ahead);
+  ahead.sent.length = 0;
+
+  const requestOf = (): Message => {
+    candidate.node.campaign();
+    run(candidate);
+    return must(
+      candidate.sent.splice(0).find(({ to }) => to === three),
+      "it asks every other voter",
+    );
+  };
+  ahead.node.step(requestOf());
+  run(ahead);
+  const answer = must(ahead.sent.shift(), "a request is answered");
+  assert.deepEqual([answer.type, answer.reject, answer.term], ["MsgVoteResp", true, 7]);
+  candidate.node.step(answer);
+  run(candidate);
+  assert.equal(requestOf().term, 8);
 });
 
 test("a vote survives a restart", () => {

@@ -103,10 +103,11 @@ function stepOldTerm(raft: Raft, message: Message): void {
     // A leader that missed an election. With these options its followers do not raise its term by campaigning, so
     // this answer, which carries ours, has to: else a member with a higher term could stay stuck for good.
     raft.send({ type: "MsgAppResp", to: from });
-  } else if (type === "MsgPreVote") {
-    // Answered for the same reason: a silent drop could deadlock members whose terms differ.
+  } else if (type === "MsgPreVote" || type === "MsgVote") {
+    // Answered for the same reason: a silent drop could deadlock members whose terms differ. Without pre-votes a voter
+    // that campaigns among members long gone may be ahead for good of the one that needs its vote.
     raft.logger.info(`${describeVoter(raft)} rejected ${describeRequest(message)} at term ${raft.term}`);
-    raft.send({ type: "MsgPreVoteResp", to: from, term: raft.term, reject: true });
+    raft.send({ type: responseTo(type), to: from, term: raft.term, reject: true });
   } else if (type === "MsgStorageAppendResp") {
     // Entries written in an older term may have been overwritten since, in the log or on disk, by equal indexes: the
     // answer to a write of this term will tell. A snapshot cannot be overwritten; it counts.

@@ -30,11 +30,6 @@ export interface ClusterRunResult {
 }
 
 const livenessMs = 60_000;
-/**
- * Without pre-vote a voter that knows only of others who are gone raises its term alone, and does not hear the one that
- * could win until that has caught up with it by chance. Etcd's Raft has that, too.
- */
-const livenessWithoutPreVoteMs = 1_200_000;
 /** One run of so many waits until every lease has expired that nobody renews: it takes time. */
 const leaseRuns = 16;
 /** A write may have been lost with its leader. */
@@ -99,8 +94,8 @@ class ClusterSimulation {
 
   /** Every member that is one takes a write, leases expire, and then all of them hold the same. */
   #askForProgress(): void {
-    const { scheduler, history, settings } = this.#cluster;
-    const untilMs = scheduler.nowMs + (settings.member.preVote ? livenessMs : livenessWithoutPreVoteMs);
+    const { scheduler, history } = this.#cluster;
+    const untilMs = scheduler.nowMs + livenessMs;
     const answered = new Set<NodeId>();
     const { leases } = this.#clients;
     const awaitsLeases = this.#options.seed % leaseRuns === 0;
