@@ -201,7 +201,8 @@ class JsonReader {
       const behind = start + 1 + Buffer.byteLength(text.slice(0, match.index)) + match[0].length;
       if (this.#bytes.length - behind < 6) return problem("unexpected EOF");
       const rest = this.#bytes.toString("utf8", behind, behind + 6);
-      return this.#syntaxError(start, `invalid escape code ${JSON.stringify(rest)} in string`);
+      const quoted = JSON.stringify(rest).replaceAll("\x7f", "\\x7f");
+      return this.#syntaxError(start, `invalid escape code ${quoted} in string`);
     }
     return this.#syntaxError(start, "invalid escape code in string");
   }

@@ -131,7 +131,7 @@ for (const part of parts) {
   if (part === "defects") await defects();
   if (part === "cases") await runCases(subjectKind, result);
   if (part === "etcdctl") await runEtcdctl(subjectKind, result);
-  if (part === "gateway") await runGateway(subjectKind, result);
+  if (part === "gateway") await runGateway(subjectKind, firstSeed, result);
   if (part === "clusters") await runClusters(subjectKind, result, args.group);
 }
 console.log(`${counts.passed} passed, ${counts.failed} failed`);

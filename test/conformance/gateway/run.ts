@@ -1,29 +1,37 @@
 // Asks the JSON gateways of both kinds of member the same, one after the other on the same ports, and compares status,
-// fields and bodies.
+// fields and bodies: a script, and behind it bodies that are nearly right.
 
+import { SeededRandom } from "../../../node/lib/random.ts";
 import { type Member, type MemberKind, start } from "../../tools/member.ts";
 import { ask, type Question } from "./ask.ts";
+import { mutated } from "./mutations.ts";
 import { script } from "./script.ts";
+
+const mutationCount = 2_000;
 
 export async function runGateway(
   subjectKind: MemberKind,
+  seed: number,
   report: (ok: boolean, name: string) => void,
 ): Promise<void> {
+  const random = new SeededRandom(seed);
+  const questions = [...script, ...Array.from({ length: mutationCount }, () => mutated(random))];
   const reference = await start({ kind: "etcd" });
-  const expected = await askAll(reference).finally(() => reference.stop());
+  const expected = await askAll(reference, questions).finally(() => reference.stop());
   const subject = await start({ kind: subjectKind, ports: reference.ports });
-  const got = await askAll(subject).finally(() => subject.stop());
+  const got = await askAll(subject, questions).finally(() => subject.stop());
   let equal = 0;
-  for (const [i, question] of script.entries()) {
+  for (const [i, question] of questions.entries()) {
     if (expected[i] === got[i]) equal++;
     else report(false, `gateway: ${shown(question)}\n${bothOf(expected[i] ?? "", got[i] ?? "")}`);
   }
-  report(equal === script.length, `gateway: ${equal} of ${script.length} answers are equal`);
+  const { length } = questions;
+  report(equal === length, `gateway: ${equal} of ${length} answers are equal, mutations of seed ${seed}`);
 }
 
-async function askAll(member: Member): Promise<readonly string[]> {
+async function askAll(member: Member, questions: readonly Question[]): Promise<readonly string[]> {
   const answers: string[] = [];
-  for (const question of script) {
+  for (const question of questions) {
     answers.push(await ask(member.clientUrl, question).catch((error: Error) => `error: ${error.message}`));
   }
   return answers;
