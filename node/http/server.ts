@@ -57,8 +57,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
     },
     forceCloseConnections: "idle",
     clientErrorHandler: answerBadRequest,
+    // A path that cannot be decoded, for one.
+    frameworkErrors: (_error, _request, reply) => {
+      send(reply as FastifyReply, { status: 400, body: "400 Bad Request" });
+    },
   });
-  ignoreBodies(app);
   app.addHook("onRequest", async (request, reply) => {
     const { refusal, fields } = guard(request.method, request.hostname, request.headers.origin);
     for (let i = 0; i < fields.length; i += 2) reply.header(fields[i] as string, fields[i + 1] as string);
@@ -66,6 +69,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
     return refusal.body === "" ? reply.status(refusal.status).send() : sendError(reply, refusal);
   });
   if (options.gateway !== undefined) addGateway(app, options.gateway);
+  ignoreBodies(app);
   if (sockets !== undefined) {
     app.server.on("upgrade", (request, socket, head) => sockets.upgrade(request, socket, head));
   }
@@ -89,15 +93,13 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
   return new FastifyServer(app, guard, options.gateway);
 }
 
-/**
- * No route but the gateway's takes a body, so none is read: a connection on which one comes is closed with the answer.
- */
+/** No route takes a body, so none is read: a connection on which one comes is closed with the answer. */
 function ignoreBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
-  app.addHook("onRequest", async ({ headers, routeOptions }, reply) => {
+  app.addHook("onRequest", async ({ headers }, reply) => {
     const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
-    if (hasBody && routeOptions.config.takesBody !== true) reply.header("connection", "close");
+    if (hasBody) reply.header("connection", "close");
   });
 }
 

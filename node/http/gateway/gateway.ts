@@ -55,24 +55,24 @@ export class Gateway {
 
   /** True when the request is the gateway's to answer. */
   serves(url: string): boolean {
-    const path = pathOf(url);
-    return path !== undefined && (path === "/v3" || path.startsWith("/v3/") || path.startsWith("/v3beta/"));
+    const path = decoded(rawPathOf(url)) ?? url;
+    return path === "/v3" || path.startsWith("/v3/") || path.startsWith("/v3beta/");
   }
 
   /** Only for what it serves. Rejects only for a bug. */
   async serve(request: HttpRequest): Promise<HttpResponse> {
-    const path = (pathOf(request.path) as string).replace(/^\/v3beta\//, "/v3/");
-    const clean = path === "/v3" ? "/v3/" : posix.normalize(path);
-    if (clean !== path) return redirectResponse(encodeURI(clean) + queryOf(request.path));
+    const raw = rawPathOf(request.path).replace(/^\/v3beta\//, "/v3/");
+    const clean = raw === "/v3" ? "/v3/" : posix.normalize(raw);
+    if (clean !== raw) return redirectResponse(clean + request.path.slice(rawPathOf(request.path).length));
     try {
-      return await this.#call(overridden(request), path);
+      return await this.#call(overridden(request), decoded(raw));
     } catch (error) {
       return errorResponse(asApiError(error));
     }
   }
 
-  #call(request: HttpRequest, path: string): Promise<HttpResponse> {
-    const method = methodByGatewayPath.get(path);
+  #call(request: HttpRequest, path: string | undefined): Promise<HttpResponse> {
+    const method = methodByGatewayPath.get(path ?? "");
     if (method === undefined) throw new ApiError("NotFound", "Not Found");
     if (request.method !== "POST") throw new ApiError("Unimplemented", "Method Not Allowed");
     const gone = new AbortController();
@@ -200,18 +200,18 @@ function overridden(request: HttpRequest): HttpRequest {
   return { ...request, method: method.toUpperCase(), body: Readable.from([]) };
 }
 
-/** Without its query, and decoded; undefined for one that cannot be. */
-function pathOf(url: string): string | undefined {
+/** Without its query. */
+function rawPathOf(url: string): string {
+  return url.split(/[?#]/, 1)[0] as string;
+}
+
+/** Undefined for a path that cannot be decoded. */
+function decoded(path: string): string | undefined {
   try {
-    return decodeURIComponent(url.split(/[?#]/, 1)[0] as string);
+    return decodeURIComponent(path);
   } catch {
     return undefined;
   }
-}
-
-function queryOf(url: string): string {
-  const at = url.indexOf("?");
-  return at < 0 ? "" : url.slice(at);
 }
 
 const metadataPrefix = "grpc-metadata-";

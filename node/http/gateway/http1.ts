@@ -4,22 +4,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { HttpRequest } from "../../lib/http-exchange.ts";
 import type { Gateway } from "./gateway.ts";
 
-declare module "fastify" {
-  interface FastifyContextConfig {
-    /** The route reads bodies itself. */
-    readonly takesBody?: boolean;
-  }
-}
-
+/** Answered before fastify looks at routes, bodies and their types, which are nothing to the gateway. */
 export function addGateway(app: FastifyInstance, gateway: Gateway): void {
-  const isOurs = (request: FastifyRequest): boolean => request.routeOptions.config.takesBody === true;
-  // Answered before fastify looks at bodies and their types, which are nothing to the gateway.
   app.addHook("onRequest", async (request, reply) =>
-    isOurs(request) ? serve(gateway, request, reply) : undefined,
+    gateway.serves(request.raw.url as string) ? serve(gateway, request, reply) : undefined,
   );
-  for (const url of ["/v3", "/v3/*", "/v3beta/*"]) {
-    app.all(url, { config: { takesBody: true } }, async (_request, reply) => reply);
-  }
 }
 
 async function serve(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
