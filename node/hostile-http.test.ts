@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { ClientPort } from "./grpc/client-port.ts";
 import { unary } from "./grpc/routes.ts";
 import type { GrpcServer } from "./grpc/server.ts";
+import { sendBody } from "./grpc/testing/hostile-bed.ts";
 import { message, RawClient } from "./grpc/testing/raw-client.ts";
 import { startGrpcServer } from "./grpc/testing/server.ts";
 import type { MemberHttpServer } from "./http/server.ts";
@@ -200,6 +201,24 @@ test("what is not a route takes no body, whatever it says it is", async () => {
       assert.equal((await overHttp1(head + body)).status, wanted, type);
     }
   }
+});
+
+test("over HTTP/2 a request is answered at its end, or when too much came before it", async () => {
+  const client = await RawClient.open(port);
+  const fields = { ":method": "POST", ":path": "/version", "content-type": "text/plain", te: "" };
+  client.headers(1, "", { fields });
+  client.headers(3, "", { fields: { ...fields, ":method": "GET" }, isEnd: true });
+  assert.equal((await client.answer(3)).fields[":status"], "200");
+  assert.equal(
+    client.frames.some(({ streamId }) => streamId === 1),
+    false,
+  );
+  client.data(1, Buffer.from("x"));
+  assert.equal((await client.answer(1)).fields[":status"], "405");
+  client.headers(5, "", { fields });
+  await sendBody(client, 5, Buffer.alloc(3 * 1024 * 1024));
+  assert.equal((await client.answer(5)).fields[":status"], "413");
+  client.close();
 });
 
 test("a body without an end is answered, and its connection closed", { timeout: 60_000 }, async () => {

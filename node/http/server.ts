@@ -18,6 +18,8 @@ import type { HealthMetrics, HttpStatus } from "./status-port.ts";
 /** Until the head of a request is there. */
 const headMs = 10_000;
 const textType = "text/plain; charset=utf-8";
+/** Of the body of a request that takes none. */
+const droppedBytesMax = 2 * 1024 * 1024;
 /** Silence after which a client is asked whether it is still there. */
 const keepAliveMs = 30_000;
 
@@ -116,6 +118,20 @@ function problemOf({ method, path }: HttpRequest): HttpResponse | undefined {
   return textResponse(400, "Bad Request\n");
 }
 
+/** Reads to the end of a request, and keeps nothing. False: there is no end in sight. */
+async function isDropped(body: Readable): Promise<boolean> {
+  let bytes = 0;
+  try {
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      bytes += chunk.length;
+      if (bytes > droppedBytesMax) return false;
+    }
+  } catch {
+    // The client is gone, and hears no answer.
+  }
+  return true;
+}
+
 const knownMethods: ReadonlySet<string> = new Set(METHODS);
 
 function textResponse(status: number, text: string): HttpResponse {
@@ -151,6 +167,7 @@ class FastifyServer implements MemberHttpServer {
     const problem = problemOf(request);
     if (problem !== undefined) return problem;
     if (this.#gateway?.serves(request.path) === true) return this.#injectGateway(request, this.#gateway);
+    if (!(await isDropped(request.body))) return textResponse(413, "request body too large\n");
     const response = await this.#app.inject({
       method: request.method as "GET",
       // Behind a whole address nothing of a path is taken for a host.
