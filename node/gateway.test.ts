@@ -13,6 +13,7 @@ import { type ClientOptions, WebSocket } from "ws";
 import type { Call } from "./api/call.ts";
 import { ApiError, apiError } from "./api/errors.ts";
 import { ClientPort } from "./grpc/client-port.ts";
+import { refusedOnLearners } from "./grpc/learner-gate.ts";
 import { bidi, direct, serverStream, unary } from "./grpc/routes.ts";
 import type { GrpcServer } from "./grpc/server.ts";
 import { sendBody } from "./grpc/testing/hostile-bed.ts";
@@ -39,6 +40,7 @@ const toy = {
   releases: 0,
   piecesMade: 0,
   hasLeader: true,
+  isLearner: false,
 };
 
 let http: MemberHttpServer;
@@ -52,41 +54,42 @@ const kv = codecs.KeyValue.encode(
 );
 
 async function open(): Promise<void> {
+  const routes = [
+    direct(services.kv.range, (request, call, answer) => {
+      toy.calls.push(call);
+      const kvs = request.limit === 0 ? [] : Array.from({ length: request.limit }, () => kv);
+      answer.succeed({ header: undefined, kvs, more: false, count: request.key.length }, () => {
+        toy.releases++;
+      });
+    }),
+    unary(services.kv.put, async (request, call) => {
+      toy.calls.push(call);
+      if (request.key.length === 0) throw apiError("emptyKey");
+      if (request.key[0] === 1) throw new ApiError("Unauthenticated", "go\r\naway");
+      if (request.key[0] === 2) await new Promise(() => {});
+      return { header: undefined, prevKv: undefined };
+    }),
+    serverStream(services.maintenance.snapshot, async function* (_request, call) {
+      toy.calls.push(call);
+      for (;;) {
+        toy.piecesMade++;
+        yield { header: undefined, remainingBytes: 0, blob: new Uint8Array(100_000), version: "<3>" };
+      }
+    }),
+    bidi(services.lease.leaseKeepAlive, async function* (requests, call) {
+      toy.calls.push(call);
+      for await (const { ID } of requests) {
+        if (ID === leaseId(404n)) throw apiError("leaseNotFound");
+        yield { header: undefined, ID, TTL: 1 };
+      }
+    }),
+    bidi(services.watch.watch, async function* (_requests, call) {
+      toy.calls.push(call);
+      await new Promise<void>((resolve) => call.onCancel(resolve));
+    }),
+  ];
   grpc = startGrpcServer({
-    routes: [
-      direct(services.kv.range, (request, call, answer) => {
-        toy.calls.push(call);
-        const kvs = request.limit === 0 ? [] : Array.from({ length: request.limit }, () => kv);
-        answer.succeed({ header: undefined, kvs, more: false, count: request.key.length }, () => {
-          toy.releases++;
-        });
-      }),
-      unary(services.kv.put, async (request, call) => {
-        toy.calls.push(call);
-        if (request.key.length === 0) throw apiError("emptyKey");
-        if (request.key[0] === 1) throw new ApiError("Unauthenticated", "go\r\naway");
-        if (request.key[0] === 2) await new Promise(() => {});
-        return { header: undefined, prevKv: undefined };
-      }),
-      serverStream(services.maintenance.snapshot, async function* (_request, call) {
-        toy.calls.push(call);
-        for (;;) {
-          toy.piecesMade++;
-          yield { header: undefined, remainingBytes: 0, blob: new Uint8Array(100_000), version: "<3>" };
-        }
-      }),
-      bidi(services.lease.leaseKeepAlive, async function* (requests, call) {
-        toy.calls.push(call);
-        for await (const { ID } of requests) {
-          if (ID === leaseId(404n)) throw apiError("leaseNotFound");
-          yield { header: undefined, ID, TTL: 1 };
-        }
-      }),
-      bidi(services.watch.watch, async function* (_requests, call) {
-        toy.calls.push(call);
-        await new Promise<void>((resolve) => call.onCancel(resolve));
-      }),
-    ],
+    routes: refusedOnLearners(routes, () => toy.isLearner),
     leader: { hasLeader: () => toy.hasLeader, onLeaderLost: () => () => {} },
     metrics: {
       method: (path) => ({
@@ -133,6 +136,7 @@ beforeEach(() => {
   toy.releases = 0;
   toy.piecesMade = 0;
   toy.hasLeader = true;
+  toy.isLearner = false;
 });
 after(async () => {
   await close();
@@ -264,6 +268,16 @@ for (const transport of transports) {
     assert.deepEqual([late.status, late.text], [504, `{"code":4,"message":"context deadline exceeded"}`]);
     assert.equal(toy.calls.at(-1)?.isCancelled, true);
     assert.deepEqual(toy.ended, ["Range OK", "Range Unavailable", "Put DeadlineExceeded"]);
+  });
+
+  test(`${transport}: a learner refuses what it refuses over gRPC`, async () => {
+    toy.isLearner = true;
+    const refusal = `{"code":9,"message":"etcdserver: rpc not supported for learner"}`;
+    const put = await post("/v3/kv/put", `{"key":"Zm9v"}`);
+    assert.deepEqual([put.status, put.text], [400, refusal]);
+    const keepAlive = await post("/v3/lease/keepalive", `{"ID":1}`);
+    assert.deepEqual([keepAlive.status, keepAlive.text], [400, `{"error":${refusal}}\n`]);
+    assert.equal((await post("/v3/kv/range", `{"serializable":true}`)).status, 200);
   });
 
   test(`${transport}: a stream takes requests and gives answers as they come`, async () => {

@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { connect } from "node:http2";
 import { test } from "node:test";
-import { curl, type Identity, makeBed, secureFlags, startSecure } from "./bed.ts";
+import { WebSocket } from "ws";
+import { type Bed, curl, type Identity, makeBed, secureFlags, startSecure } from "./bed.ts";
 
 const timeout = 120_000;
 const put = `{"key":"Zm9v","value":"YmFy"}`;
@@ -32,10 +33,7 @@ for (const kind of ["etcd", "etcdlike"] as const) {
     const bed = await makeBed(t);
     const [member] = await startSecure(t, [kind], () => secureFlags(bed));
     assert.ok(member !== undefined);
-    const [ca, cert, key] = await Promise.all(
-      [bed.ca.caFile, bed.client.certFile, bed.client.keyFile].map((file) => readFile(file)),
-    );
-    const session = connect(`https://${member.endpoint}`, { ca, cert, key });
+    const session = connect(`https://${member.endpoint}`, await credentialsOf(bed));
     t.after(() => session.destroy());
     const stream = session.request({ ":method": "POST", ":path": "/v3/watch" }, { endStream: false });
     let said = "";
@@ -54,4 +52,29 @@ for (const kind of ["etcd", "etcdlike"] as const) {
     stream.end(`{"cancel_request":{"watch_id":"7"}}`);
     await hears(/"watch_id":"7","canceled":true/);
   });
+
+  test(`${kind}: a watch over a WebSocket, for clients with a certificate`, { timeout }, async (t) => {
+    const bed = await makeBed(t);
+    const [member] = await startSecure(t, [kind], () => secureFlags(bed));
+    assert.ok(member !== undefined);
+    const { ca } = await credentialsOf(bed);
+    const url = `wss://${member.endpoint}/v3/watch`;
+    await assert.rejects(once(new WebSocket(url, { ca }), "open"));
+    const socket = new WebSocket(url, await credentialsOf(bed));
+    t.after(() => socket.terminate());
+    await once(socket, "open");
+    socket.send(`{"create_request":{"key":"Zm9v"}}`);
+    assert.match(String((await once(socket, "message"))[0]), /"created":true/);
+    const event = once(socket, "message");
+    await curl({ ca: bed.ca.caFile, pair: bed.client }, `https://${member.endpoint}/v3/kv/put`, "-d", put);
+    assert.match(String((await event)[0]), /"events":\[\{"kv":\{"key":"Zm9v"/);
+  });
+}
+
+async function credentialsOf({ ca, client }: Bed) {
+  return {
+    ca: await readFile(ca.caFile),
+    cert: await readFile(client.certFile),
+    key: await readFile(client.keyFile),
+  };
 }
