@@ -26,7 +26,7 @@ import { leaseId } from "./lib/ids.ts";
 import { codecs } from "./wire/codecs.ts";
 import { services } from "./wire/services.ts";
 
-const patienceMs = 300;
+const patienceMs = 1000;
 const maxRequestBytes = 1024 * 1024;
 const transports = ["HTTP/1.1", "HTTP/2"] as const;
 type Transport = (typeof transports)[number];

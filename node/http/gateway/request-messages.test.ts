@@ -66,7 +66,7 @@ test("a message above the limit is refused before it is whole", async () => {
 });
 
 test("a message that was begun has to end, and one that is due to begin", async () => {
-  const patienceMs = 20;
+  const patienceMs = 50;
   const begun = reading({ patienceMs });
   begun.body.write(`{"ID":1}{"ID"`);
   assert.equal(await begun.next(), 1n);
