@@ -514,6 +514,29 @@ test("WebSocket: messages beyond the limit and pings without end are not kept", 
   pinging.socket.terminate();
 });
 
+test("WebSocket: unfinished messages together take no more than there is room for", async () => {
+  const part = "x".repeat(3_000_000);
+  const sockets: WebSocket[] = [];
+  let refused = 0;
+  while (refused === 0 && sockets.length < 60) {
+    const { socket, closed } = await openSocket("/v3/watch");
+    void closed.then((code) => {
+      if (code === 1013) refused++;
+    });
+    sockets.push(socket);
+    await new Promise((resolve) => socket.send(part, { fin: false }, resolve));
+    await delay(20);
+  }
+  assert.ok(refused > 0 && sockets.length > 40, `${refused} of ${sockets.length} were refused`);
+  for (const socket of sockets) socket.terminate();
+  await delay(100);
+  const { socket, closed, said } = await openSocket("/v3/kv/range");
+  socket.send(`{"key":"YQ==",${" ".repeat(3_000_000)}`, { fin: false });
+  socket.send(`"limit":1}`, { fin: true });
+  assert.equal(await closed, 1000);
+  assert.equal(said[0]?.startsWith('{"kvs"'), true);
+});
+
 test("WebSocket: foreign hosts and origins, and what is no handshake, are refused", async () => {
   const status = async (headers: Fields, method = "GET"): Promise<number> => {
     const upgrade = { connection: "upgrade", upgrade: "websocket" };

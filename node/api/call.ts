@@ -42,3 +42,13 @@ export type BidiHandler<Request, Response> = (
   requests: AsyncIterable<Request>,
   call: Call,
 ) => AsyncIterable<Response>;
+
+/** Milliseconds of each unit that a client's timeout may have (`grpc-timeout`). */
+export const timeoutUnitMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};

@@ -1,5 +1,6 @@
 // What a request's header fields say of a gRPC call. Read once for equal heads: calls share it.
 
+import { timeoutUnitMs } from "../api/call.ts";
 import { ApiError } from "../api/errors.ts";
 import type { RequestHead } from "./http2/request-head.ts";
 import type { MethodMetrics } from "./metrics.ts";
@@ -118,22 +119,13 @@ function isBase64(value: string): boolean {
   return /^[A-Za-z0-9+/]*={0,2}$/.test(value.replaceAll(",", "").replaceAll(" ", ""));
 }
 
-const unitMs: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 1e-3,
-  n: 1e-6,
-};
-
 /** Milliseconds, or what is wrong with the field in a Go server's words. */
 function readTimeout(text: string | undefined): number | string | undefined {
   if (text === undefined) return undefined;
   const quoted = JSON.stringify(textOf(text));
   if (text.length < 2) return `malformed grpc-timeout: transport: timeout string is too short: ${quoted}`;
   if (text.length > 9) return `malformed grpc-timeout: transport: timeout string is too long: ${quoted}`;
-  const unit = unitMs[text.slice(-1)];
+  const unit = timeoutUnitMs[text.slice(-1)];
   if (unit === undefined)
     return `malformed grpc-timeout: transport: timeout unit is not recognized: ${quoted}`;
   const digits = text.slice(0, -1);

@@ -4,6 +4,7 @@
 
 import { posix } from "node:path";
 import { Readable } from "node:stream";
+import { timeoutUnitMs } from "../../api/call.ts";
 import { ApiError } from "../../api/errors.ts";
 import type { LocalCall, LocalCalls } from "../../api/local-calls.ts";
 import type { HttpRequest, HttpResponse } from "../../lib/http-exchange.ts";
@@ -43,14 +44,16 @@ const defaultPatienceMs = 60_000;
 export class Gateway {
   /** Of a request message as JSON. */
   readonly jsonBytesMax: number;
+  /** For messages that are not whole. */
+  readonly room: Room;
   readonly #calls: LocalCalls;
   readonly #limits: MessageLimits;
 
   constructor({ calls, maxRequestBytes, patienceMs = defaultPatienceMs }: GatewayOptions) {
     this.#calls = calls;
     this.jsonBytesMax = jsonBytesPerByte * maxRequestBytes + jsonOverheadBytes;
-    const room = new Room(Math.max(roomBytes, this.jsonBytesMax));
-    this.#limits = { jsonBytesMax: this.jsonBytesMax, patienceMs, room };
+    this.room = new Room(Math.max(roomBytes, this.jsonBytesMax));
+    this.#limits = { jsonBytesMax: this.jsonBytesMax, patienceMs, room: this.room };
   }
 
   /** True when the request is the gateway's to answer. */
@@ -228,21 +231,12 @@ function metadataOf({ headers }: HttpRequest): ReadonlyMap<string, string> {
   return metadata;
 }
 
-const unitMs: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 1e-3,
-  n: 1e-6,
-};
-
 /** Throws ApiError. Zero is no limit. */
 function timeoutOf({ headers }: HttpRequest): number | undefined {
   const text = headers["grpc-timeout"];
   if (text === undefined || text === "") return undefined;
   const parts = /^([+-]?\d+)([HMSmun])$/.exec(text);
   if (parts === null) throw new ApiError("InvalidArgument", `invalid grpc-timeout: ${text}`);
-  const ms = Number(parts[1]) * (unitMs[parts[2] as string] as number);
+  const ms = Number(parts[1]) * (timeoutUnitMs[parts[2] as string] as number);
   return ms === 0 ? undefined : ms;
 }

@@ -2,12 +2,15 @@
 // the client says is the body of a POST, and each line of the answer is a message. etcd has it by grpc-websocket-proxy.
 
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { type Duplex, Readable } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { HttpRequest } from "../../lib/http-exchange.ts";
 import type { Guard } from "../guard.ts";
 import type { Gateway } from "./gateway.ts";
 
+/** What a server without room closes with. */
+const tryAgainLater = 1013;
 /** A client that does not read gets no answers to its pings either. */
 const unreadBytesMax = 64 * 1024;
 
@@ -54,7 +57,9 @@ export class GatewaySockets {
     const gone = new AbortController();
     const body = new Readable({ read: () => webSocket.resume() });
     body.on("error", () => {});
+    const forget = this.#countUnfinished(webSocket, request.socket);
     webSocket.on("message", (data: Buffer) => {
+      forget();
       if (body.destroyed) return;
       body.push(data);
       if (!body.push("\n")) webSocket.pause();
@@ -64,10 +69,29 @@ export class GatewaySockets {
     });
     webSocket.on("error", () => webSocket.terminate());
     webSocket.on("close", () => {
+      forget();
       gone.abort();
       body.destroy();
     });
     void this.#answer(webSocket, request, { body, signal: gone.signal });
+  }
+
+  /** What comes takes room, which the returned function gives back: a message is whole. Without room the client goes. */
+  #countUnfinished(webSocket: WebSocket, socket: Socket): () => void {
+    const { room } = this.#gateway;
+    let bytes = 0;
+    // Before the bytes become messages.
+    socket.prependListener("data", (chunk: Buffer) => {
+      if (room.take(chunk.length)) bytes += chunk.length;
+      else {
+        webSocket.close(tryAgainLater, "too many unfinished messages");
+        socket.destroySoon();
+      }
+    });
+    return () => {
+      room.give(bytes);
+      bytes = 0;
+    };
   }
 
   async #answer(
