@@ -124,7 +124,7 @@ test("streams whose messages are cut, or too many, get a Go server's answers", a
   const cases: readonly (readonly [name: string, path: string, body: Buffer, text: RegExp])[] = [
     ["a stream that ends within a message", leaseKeepAlive.path, cut, /^unexpected EOF$/],
     [
-      "a watch with a broken message",
+      "a stream with a broken message",
       leaseKeepAlive.path,
       broken,
       /^grpc: failed to unmarshal the received message: /,
