@@ -31,8 +31,8 @@ function withoutDate(fields: readonly string[]): readonly string[] {
 }
 
 const unexpected: unknown[] = [];
-/** Those that the HTTP routes have not answered yet. */
-let httpRequests = 0;
+/** Those that are whole, and the HTTP routes have not answered yet. */
+let wholeRequests = 0;
 
 const http = await startHttpServer();
 
@@ -56,12 +56,16 @@ const server = startGrpcServer({
     }),
   ],
   http: async (request) => {
-    httpRequests += 1;
+    let isAnswered = false;
+    request.body.once("end", () => {
+      if (!isAnswered) wholeRequests += 1;
+    });
     try {
       const response = await http.inject(request);
       return { ...response, fields: withoutDate(response.fields) };
     } finally {
-      httpRequests -= 1;
+      isAnswered = true;
+      if (request.body.readableEnded) wholeRequests -= 1;
     }
   },
   onUnexpected: (error) => unexpected.push(error),
@@ -82,10 +86,10 @@ export async function feed(pieces: readonly Uint8Array[]): Promise<Outcome> {
   }) as unknown as Socket;
   server.serve(socket);
   for (const piece of pieces) socket.emit("data", Buffer.from(piece));
-  for (let turn = 0; turn < 4 || httpRequests > 0; turn++) {
+  for (let turn = 0; turn < 4 || wholeRequests > 0; turn++) {
     await new Promise((resolve) => setImmediate(resolve));
     // What was just answered has its body still to come.
-    if (httpRequests > 0) turn = 0;
+    if (wholeRequests > 0) turn = 0;
   }
   const outcome = read(Buffer.concat(sent));
   socket.destroy();
