@@ -207,6 +207,17 @@ async function until(condition: () => boolean): Promise<void> {
   assert.ok(condition(), String(condition));
 }
 
+/** Waits until no more of an answer is made, which is before it is all there. */
+async function expectFewPieces(): Promise<void> {
+  let before = -1;
+  await until(() => {
+    const isStill = before === toy.piecesMade;
+    before = toy.piecesMade;
+    return isStill;
+  });
+  assert.ok(toy.piecesMade < 200, `${toy.piecesMade} pieces of 100 kB were made`);
+}
+
 async function line(body: Readable): Promise<string> {
   for (;;) {
     const chunk: Buffer | null = body.read();
@@ -334,13 +345,7 @@ for (const transport of transports) {
     const { sent, response } = begin(transport, "/v3/maintenance/snapshot");
     sent.end();
     await response;
-    let before = -1;
-    await until(() => {
-      const isStill = before === toy.piecesMade;
-      before = toy.piecesMade;
-      return isStill;
-    });
-    assert.ok(toy.piecesMade < 200, `${toy.piecesMade} pieces of 100 kB were made`);
+    await expectFewPieces();
     sent.destroy();
     await until(() => toy.ended.length === 1);
   });
@@ -483,13 +488,7 @@ test("WebSocket: a call ends with its client, and is not sent to without end", a
   socket.pause();
   socket.send("{}");
   await until(() => toy.calls.length === 1);
-  let before = -1;
-  await until(() => {
-    const isStill = before === toy.piecesMade;
-    before = toy.piecesMade;
-    return isStill;
-  });
-  assert.ok(toy.piecesMade < 200, `${toy.piecesMade} pieces of 100 kB were made`);
+  await expectFewPieces();
   socket.terminate();
   const watching = await openSocket("/v3/watch");
   watching.socket.send(`{"create_request":{}}`);
@@ -512,6 +511,25 @@ test("WebSocket: messages beyond the limit and pings without end are not kept", 
   for (let i = 0; i < 50_000; i++) pinging.socket.ping(ping);
   await until(() => pinging.socket.bufferedAmount === 0);
   pinging.socket.terminate();
+});
+
+test("WebSocket: pings take no room for good", async () => {
+  const part = "x".repeat(3_000_000);
+  const sockets: WebSocket[] = [];
+  for (let i = 0; i < 40; i++) {
+    const { socket } = await openSocket("/v3/watch");
+    sockets.push(socket);
+    await new Promise((resolve) => socket.send(part, { fin: false }, resolve));
+  }
+  const pinging = await openSocket("/v3/watch");
+  const ping = Buffer.alloc(125);
+  for (let round = 0; round < 150; round++) {
+    for (let i = 0; i < 1000; i++) pinging.socket.ping(ping);
+    await until(() => pinging.socket.bufferedAmount === 0);
+  }
+  await delay(100);
+  assert.equal(pinging.socket.readyState, WebSocket.OPEN);
+  for (const socket of [...sockets, pinging.socket]) socket.terminate();
 });
 
 test("WebSocket: unfinished messages together take no more than there is room for", async () => {

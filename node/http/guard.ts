@@ -19,13 +19,15 @@ export interface Verdict {
   readonly fields: readonly string[];
 }
 
-export type Guard = (method: string, hostname: string, origin: string | undefined) => Verdict;
+/** `host` may have a port. */
+export type Guard = (method: string, host: string, origin: string | undefined) => Verdict;
 
 export function guardOf({ kind, log, corsOrigins, hostWhitelist }: GuardOptions): Guard {
   if (kind === "metrics") return () => ({ refusal: undefined, fields: [] });
   const isAnyHost = hostWhitelist.length === 0 || hostWhitelist.includes("*");
   const isAnyOrigin = corsOrigins.includes("*");
-  return (method, hostname, origin) => {
+  return (method, host, origin) => {
+    const hostname = host.replace(/:\d*$/, "");
     if (!isAnyHost && !hostWhitelist.includes(hostname)) {
       log.warn("refused an HTTP request for a host that is not in --host-whitelist", { host: hostname });
       const body = `host ${JSON.stringify(hostname)} is not allowed\n`;

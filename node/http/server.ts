@@ -65,7 +65,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Memb
     },
   });
   app.addHook("onRequest", async (request, reply) => {
-    const { refusal, fields } = guard(request.method, request.hostname, request.headers.origin);
+    const { refusal, fields } = guard(request.method, request.host, request.headers.origin);
     for (let i = 0; i < fields.length; i += 2) reply.header(fields[i] as string, fields[i + 1] as string);
     if (refusal === undefined) return undefined;
     return refusal.body === "" ? reply.status(refusal.status).send() : sendError(reply, refusal);
@@ -185,8 +185,7 @@ class FastifyServer implements MemberHttpServer {
   }
 
   async #injectGateway(request: HttpRequest, gateway: Gateway): Promise<HttpResponse> {
-    const hostname = request.authority.replace(/:\d*$/, "");
-    const { refusal, fields } = this.#guard(request.method, hostname, request.headers["origin"]);
+    const { refusal, fields } = this.#guard(request.method, request.authority, request.headers["origin"]);
     const response =
       refusal === undefined ? await gateway.serve(request) : textResponse(refusal.status, refusal.body);
     const body = request.method === "HEAD" ? Readable.from([]) : response.body;

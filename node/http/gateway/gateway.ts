@@ -64,9 +64,10 @@ export class Gateway {
 
   /** Only for what it serves. Rejects only for a bug. */
   async serve(request: HttpRequest): Promise<HttpResponse> {
-    const raw = rawPathOf(request.path).replace(/^\/v3beta\//, "/v3/");
+    const whole = rawPathOf(request.path);
+    const raw = whole.replace(/^\/v3beta\//, "/v3/");
     const clean = raw === "/v3" ? "/v3/" : posix.normalize(raw);
-    if (clean !== raw) return redirectResponse(clean + request.path.slice(rawPathOf(request.path).length));
+    if (clean !== raw) return redirectResponse(clean + request.path.slice(whole.length));
     try {
       return await this.#call(overridden(request), decoded(raw));
     } catch (error) {

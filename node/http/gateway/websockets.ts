@@ -11,6 +11,8 @@ import type { Gateway } from "./gateway.ts";
 
 /** What a server without room closes with. */
 const tryAgainLater = 1013;
+/** Of a ping or pong from a client: flags, length and mask. */
+const controlHeadBytes = 6;
 /** A client that does not read gets no answers to its pings either. */
 const unreadBytesMax = 64 * 1024;
 
@@ -45,7 +47,7 @@ export class GatewaySockets {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on("error", () => socket.destroy());
     const { origin, host = "" } = request.headers;
-    const { refusal, fields } = this.#guard("GET", host.replace(/:\d*$/, ""), origin);
+    const { refusal, fields } = this.#guard("GET", host, origin);
     if (refusal !== undefined)
       refuse(socket, `${refusal.status} Misdirected Request`, refusal.body.trimEnd());
     // A page may open a WebSocket to anywhere, and read what comes: nothing else keeps foreign ones out.
@@ -57,9 +59,8 @@ export class GatewaySockets {
     const gone = new AbortController();
     const body = new Readable({ read: () => webSocket.resume() });
     body.on("error", () => {});
-    const forget = this.#countUnfinished(webSocket, request.socket);
+    this.#countUnfinished(webSocket, request.socket);
     webSocket.on("message", (data: Buffer) => {
-      forget();
       if (body.destroyed) return;
       body.push(data);
       if (!body.push("\n")) webSocket.pause();
@@ -69,15 +70,14 @@ export class GatewaySockets {
     });
     webSocket.on("error", () => webSocket.terminate());
     webSocket.on("close", () => {
-      forget();
       gone.abort();
       body.destroy();
     });
     void this.#answer(webSocket, request, { body, signal: gone.signal });
   }
 
-  /** What comes takes room, which the returned function gives back: a message is whole. Without room the client goes. */
-  #countUnfinished(webSocket: WebSocket, socket: Socket): () => void {
+  /** What comes takes room until it is a whole message. Without room the client goes. */
+  #countUnfinished(webSocket: WebSocket, socket: Socket): void {
     const { room } = this.#gateway;
     let bytes = 0;
     // Before the bytes become messages.
@@ -88,10 +88,16 @@ export class GatewaySockets {
         socket.destroySoon();
       }
     });
-    return () => {
-      room.give(bytes);
-      bytes = 0;
+    const give = (count: number): void => {
+      const given = Math.min(count, bytes);
+      bytes -= given;
+      room.give(given);
     };
+    // Between the parts of a message, too, which go on to take their room.
+    for (const name of ["ping", "pong"] as const) {
+      webSocket.on(name, (data: Buffer) => give(controlHeadBytes + data.length));
+    }
+    for (const name of ["message", "close"] as const) webSocket.on(name, () => give(bytes));
   }
 
   async #answer(
