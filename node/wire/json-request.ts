@@ -3,6 +3,17 @@
 // or number. What is unknown is ignored, and null is absent.
 
 import { nestingLevelsMax } from "./codec.ts";
+import {
+  backslash,
+  closeBrace,
+  closeBracket,
+  colon,
+  comma,
+  isSpace,
+  openBrace,
+  openBracket,
+  quote,
+} from "./json-bytes.ts";
 import type { JsonField, JsonMessage } from "./json-fields.ts";
 import { JsonError } from "./json-scanner.ts";
 import { wireBytes, wireVarint } from "./reader.ts";
@@ -48,15 +59,6 @@ function writeScalar(value: Scalar): void {
   else if (typeof value === "string") writer.text(value);
   else writer.bytes(value);
 }
-
-const quote = 0x22;
-const comma = 0x2c;
-const colon = 0x3a;
-const openBracket = 0x5b;
-const backslash = 0x5c;
-const closeBracket = 0x5d;
-const openBrace = 0x7b;
-const closeBrace = 0x7d;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -154,7 +156,7 @@ class JsonReader {
   #peek(): number {
     for (;;) {
       const byte = this.#bytes[this.#at] as number;
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return byte;
+      if (!isSpace(byte)) return byte;
       this.#at++;
     }
   }
@@ -250,12 +252,8 @@ const letterN = 0x6e;
 
 /** Of a number or a literal. */
 function isOfToken(byte: number | undefined): boolean {
+  if (byte === undefined || isSpace(byte)) return false;
   switch (byte) {
-    case undefined:
-    case 0x20:
-    case 0x0a:
-    case 0x0d:
-    case 0x09:
     case comma:
     case colon:
     case openBracket:

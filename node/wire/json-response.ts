@@ -64,6 +64,7 @@ export class JsonText {
     const tag = reader.tag();
     const field = frame.message.byNumber.get(tag >>> 3);
     if (field === undefined) {
+      // A stored record goes into an answer as it is, also one that a newer etcd wrote.
       reader.skip(tag);
       return;
     }

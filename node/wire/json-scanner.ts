@@ -2,6 +2,18 @@
 // encoding/json, whose decoder is the first to see a body in etcd's gateway.
 
 import { never } from "../lib/assert.ts";
+import {
+  backslash,
+  closeBrace,
+  closeBracket,
+  colon,
+  comma,
+  isSpace,
+  openBrace,
+  openBracket,
+  quote,
+  space,
+} from "./json-bytes.ts";
 
 /** A text that is not the JSON it should be. The message goes to the client. */
 export class JsonError extends Error {
@@ -223,20 +235,11 @@ export class JsonScanner {
   }
 }
 
-const space = 0x20;
-const quote = 0x22;
 const plus = 0x2b;
-const comma = 0x2c;
 const minus = 0x2d;
 const point = 0x2e;
 const digit0 = 0x30;
-const colon = 0x3a;
-const openBracket = 0x5b;
-const backslash = 0x5c;
-const closeBracket = 0x5d;
 const letterU = 0x75;
-const openBrace = 0x7b;
-const closeBrace = 0x7d;
 
 /** What may follow a backslash, but for `u`. */
 const escapes: ReadonlySet<number> = new Set([...'"\\/bfnrt'].map((one) => one.charCodeAt(0)));
@@ -248,10 +251,6 @@ const literals: ReadonlyMap<number, string> = new Map(
 /** Within a string: neither its end nor an escape. */
 function isPlain(byte: number): boolean {
   return byte >= space && byte !== quote && byte !== backslash;
-}
-
-function isSpace(byte: number): boolean {
-  return byte === space || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 }
 
 function isDigit(byte: number): boolean {

@@ -196,7 +196,8 @@ export const workloads: readonly Workload[] = [
     name: "lease keep-alive once, h2load, 10 x 100",
     calls: 200_000,
     prepare: async (client) => {
-      await client.call("LeaseGrant", { ID: renewedLease, TTL: 3600 });
+      const outcome = await client.call("LeaseGrant", { ID: renewedLease, TTL: 3600 });
+      if (!outcome.ok) throw new Error(`granting the lease: ${outcome.text}`);
     },
     ...loadOf(keepAliveCall, many),
     revisions: () => 0,
